@@ -1,0 +1,1 @@
+"""Ophyd devices: the drivers, what they can be asked to do, and the simulated bench."""

@@ -1,0 +1,103 @@
+"""What every instrument shares: an address, one reader thread, an identity, somewhere to send alarms."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ophyd import Device
+
+from devices.port_worker import PortWorker
+from devices.protocols import Identity
+from labctl.clock import Clock, MonotonicClock
+from labctl.errors import DeviceError
+
+logger = logging.getLogger(__name__)
+AlarmHandler = Callable[..., None]
+
+
+def log_alarm(**alarm: Any) -> None:
+    """Where alarms go that nobody else takes."""
+    logger.error("alarm outside a session: %s", alarm)
+
+
+class Instrument(Device):
+    """An ophyd device behind a port that one thread of its own uses.
+
+    Args:
+        address: the transport's own string.
+        name: name of the device in the session and in documents.
+        clock: the station's clock.
+        on_alarm: called with kind, source, value, limit, action when something is wrong.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        name: str,
+        clock: Clock | None = None,
+        on_alarm: AlarmHandler = log_alarm,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(address, name=name, **kwargs)
+        self.on_alarm = on_alarm
+        self._clock = clock or MonotonicClock()
+        self._worker: PortWorker | None = None
+        self._identity: Identity | None = None
+
+    # ---- what a driver adds; these run in the reader thread
+    def _open_link(self) -> Identity:
+        """Open the port and learn who answers."""
+        raise NotImplementedError
+
+    def _close_link(self) -> None:
+        """Let go of the port."""
+        raise NotImplementedError
+
+    def _make_safe(self) -> None:
+        """Bring a freshly connected or idle instrument to its safe state, confirmed by the instrument."""
+        raise NotImplementedError
+
+    def connect(self) -> Identity:
+        """Open the port, learn who answers, and make it safe.
+
+        Raises:
+            DeviceError: nothing, or the wrong thing, answers; the port is in use.
+        """
+        if self._identity is not None:
+            return self._identity
+        worker = PortWorker(f"{self.name}-reader")
+        try:
+            identity = worker.submit(self._open_link).result()
+            worker.submit(self._make_safe).result()
+        except BaseException:
+            worker.submit(self._close_link)
+            worker.close()
+            raise
+        self._worker, self._identity = worker, identity
+        return identity
+
+    def disconnect(self) -> None:
+        """Let go of the port; may be called twice."""
+        if self._worker is None:
+            return
+        self._worker.submit(self._close_link)
+        self._worker.close()
+        self._worker, self._identity = None, None
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who the instrument says it is; None before `connect()`."""
+        return self._identity
+
+    def metadata(self) -> dict[str, Any]:
+        """Identity and address, for the start document."""
+        who = self._identity.as_metadata() if self._identity else {}
+        return {**who, "address": self.prefix}
+
+    def _require_worker(self) -> PortWorker:
+        if self._worker is None:
+            raise DeviceError(f"{self.name}: not connected")
+        return self._worker

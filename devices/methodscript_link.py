@@ -1,0 +1,184 @@
+"""The MethodSCRIPT command layer: identification, registers, scripts, abort and resynchronisation.
+
+One thread uses it (see port_worker). Command letters and replies: PalmSens communication protocol,
+instruments of the EmStat4 and EmStat Pico families.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from devices.methodscript import error_text
+from devices.protocols import Identity
+from devices.transport import Line
+from labctl.errors import InstrumentError, TransportError
+
+_ERROR_LINE = re.compile(r"^([A-Za-z]?)!([0-9A-Fa-f]{4})(?::\s*(.*))?$")
+_REPLY_TIMEOUT_SECOND = 2.0
+_SETTLE_AFTER_ERROR_SECOND = 0.15  # the instrument ignores its input for 50 to 100 ms after an error
+_DEVICE_NAMES = {
+    "es4_hr": "EmStat4 HR",
+    "es4_lr": "EmStat4 LR",
+    "espico": "EmStat Pico",
+    "mes4lr": "MultiEmStat4 LR",
+    "mes4hr": "MultiEmStat4 HR",
+    "nexus1": "Nexus",
+}
+
+
+class MethodScriptLink:
+    """Commands and answers over a line; an answer is only taken for the question it echoes."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self.model_identifier = ""
+
+    @property
+    def address(self) -> str:
+        """Where the instrument is."""
+        return self._line.address
+
+    def open(self) -> Identity:
+        """Open the port, stop whatever runs there, and ask who answers."""
+        self._line.open()
+        try:
+            self.resynchronise()
+            return self._identify()
+        except (TransportError, InstrumentError):
+            self._line.close()
+            raise
+
+    def close(self) -> None:
+        """Close the port."""
+        self._line.close()
+
+    def resynchronise(self) -> None:
+        """Abort a running script and forget old output: the next answer then belongs to the next question."""
+        self._line.write(b"\nZ\n")
+        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
+        aborted = False
+        while time.monotonic() < deadline:
+            for line in self.read(0.1):
+                if line.startswith("Z!"):  # nothing was running
+                    self._settle()
+                    return
+                aborted = aborted or line == "Z"
+                if aborted and not line:
+                    self._settle()
+                    return
+        raise TransportError(
+            f"{self.address}: no answer to the abort command within {_REPLY_TIMEOUT_SECOND:g} s; "
+            "is this a MethodSCRIPT instrument, switched on, at this address?"
+        )
+
+    def _settle(self) -> None:
+        quiet_from = time.monotonic() + _SETTLE_AFTER_ERROR_SECOND
+        while time.monotonic() < quiet_from:
+            self._line.read_lines(quiet_from - time.monotonic())
+        self._line.discard_input()
+
+    def _identify(self) -> Identity:
+        version = self._query("t", lines=2)
+        self.model_identifier = version[0][:6]
+        name = _DEVICE_NAMES.get(self.model_identifier, self.model_identifier)
+        serial, script_version = self._query("i")[0], self._query("v")[0]
+        firmware = f"{version[0][6:]} {''.join(version[1:])}".strip()
+        return Identity("PalmSens", name, serial, f"{firmware}; MethodSCRIPT {script_version}")
+
+    def capabilities(self) -> int:
+        """Bit mask of the script commands this firmware knows (67: meas_loop_cp, 68: set_i, 31: EIS)."""
+        return int(self._query("CM")[0], 16)
+
+    def get_register(self, number: int) -> str:
+        """Content of a register (hexadecimal text)."""
+        return self._query(f"G{number:02X}")[0]
+
+    def set_register(self, number: int, value: str) -> None:
+        """Write a register (hexadecimal text)."""
+        self._query(f"S{number:02X}{value}")
+
+    def _query(self, command: str, lines: int = 1) -> list[str]:
+        """Send one command; its reply without the echoed letter."""
+        self._line.write(f"{command}\n".encode("ascii"))
+        replies: list[str] = []
+        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
+        while time.monotonic() < deadline:
+            for line in self.read(max(deadline - time.monotonic(), 0.0)):
+                if not replies:
+                    self._raise_error_of(line, command)
+                    if not line.startswith(command[0]):
+                        continue  # a late line of something else
+                    line = line[1:]
+                replies.append(line)
+                if len(replies) == lines:
+                    return replies
+        raise TransportError(f"{self.address}: no answer to {command!r} within {_REPLY_TIMEOUT_SECOND:g} s")
+
+    def _raise_error_of(self, line: str, command: str) -> None:
+        match = _ERROR_LINE.match(line)
+        if match and match[1] == command[0]:
+            self._settle()
+            place = f" at {match[3]}" if match[3] else ""
+            code = int(match[2], 16)
+            raise InstrumentError(f"{self.address}: {command[:1]!r} refused{place}: {error_text(code)}", code)
+
+    def load(self, script: list[str]) -> None:
+        """Upload a script; the instrument checks its syntax, nothing runs."""
+        self._upload("l", script)
+
+    def start_loaded(self) -> None:
+        """Run the script that was loaded."""
+        self._query("r")
+
+    def run_to_end(self, script: list[str], timeout_second: float = _REPLY_TIMEOUT_SECOND) -> list[str]:
+        """Run a short script; its output lines."""
+        self._upload("e", script)
+        output: list[str] = []
+        deadline = time.monotonic() + timeout_second
+        while time.monotonic() < deadline:
+            for line in self.read(max(deadline - time.monotonic(), 0.0)):
+                if not line:
+                    return output
+                self.raise_run_error(line)
+                output.append(line)
+        raise TransportError(f"{self.address}: a short script did not end within {timeout_second:g} s")
+
+    def _upload(self, command: str, script: list[str]) -> None:
+        text = "\n".join((command, *script)) + "\n"
+        self._line.write(text.encode("ascii"))
+        self._query_tail(command)
+
+    def _query_tail(self, command: str) -> None:
+        """The empty line that closes an upload, and its acknowledgement."""
+        self._line.write(b"\n")
+        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
+        while time.monotonic() < deadline:
+            for line in self.read(max(deadline - time.monotonic(), 0.0)):
+                self._raise_error_of(line, command)
+                if line == command:
+                    return
+        raise TransportError(f"{self.address}: upload not acknowledged within {_REPLY_TIMEOUT_SECOND:g} s")
+
+    def raise_run_error(self, line: str) -> None:
+        """Raise InstrumentError if `line` is the run-time error of a script."""
+        match = _ERROR_LINE.match(line)
+        if match and not match[1]:
+            place = f" at {match[3]}" if match[3] else ""
+            code = int(match[2], 16)
+            raise InstrumentError(f"{self.address}: script stopped{place}: {error_text(code)}", code)
+
+    def stop_loop(self) -> None:
+        """End the running measurement loop (its script then closes the step and aborts itself)."""
+        self._line.write(b"Y\n")
+
+    def abort(self) -> None:
+        """Abort the running script; it jumps to `on_finished`."""
+        self._line.write(b"Z\n")
+
+    def read(self, timeout_second: float) -> list[str]:
+        """Output lines as text; bytes that are not ASCII become U+FFFD and so never parse as a value."""
+        return [
+            line.decode("ascii", errors="replace").rstrip("\r")
+            for line in self._line.read_lines(timeout_second)
+        ]

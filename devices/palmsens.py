@@ -1,0 +1,106 @@
+"""PalmSens EmStat4 and EmStat Pico potentiostats: MethodSCRIPT over a serial line or socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from devices.cycler import CyclerDevice, ProgramRun
+from devices.methodscript import parse_package
+from devices.methodscript_compiler import compile_program
+from devices.methodscript_link import MethodScriptLink
+from devices.methodscript_models import MODELS, InstrumentModel, check_program
+from devices.methodscript_run import ScriptRun
+from devices.program_record import ProgramRecord
+from devices.protocols import Identity
+from devices.techniques import Program
+from devices.transport import SerialLine
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError
+
+_CELL_OFF = ["cell_off"]
+_MEASURE_AT_REST = [
+    "var p", "set_pgstat_chan 0", "cell_off", "set_pgstat_mode 3", "set_max_bandwidth 100",
+    "meas 100m p ab", "pck_start", "pck_add p", "pck_end",
+]  # fmt: skip
+
+
+class PalmSens(CyclerDevice):
+    """A MethodSCRIPT potentiostat at a pyserial address.
+
+    Args:
+        address: device path (`/dev/ttyACM0`, `COM3`) or URL (`socket://host:port`).
+        model: expected model (`EmStat4 HR`, ...); a different one is refused at connection.
+        channel: channel of a multi-channel instrument, from 0.
+        options: as for every cycler: name, clock, limits, on_alarm.
+    """
+
+    def __init__(self, address: str, *, model: str | None = None, channel: int = 0, **options: Any) -> None:
+        super().__init__(address, **options)
+        self._expected_model = _known_model(model)
+        self._model: InstrumentModel | None = None
+        self._channel = channel
+        self._link = MethodScriptLink(SerialLine(address))
+
+    def check(self, program: Program) -> None:
+        """Refuse, naming technique and field, what instrument, station or cell do not allow."""
+        check_program(program, self._model or self._expected_model, self.limits)
+
+    def measure_rest_voltage(self) -> float:
+        """Cell voltage (V) at open circuit, measured now; only while no program runs."""
+        output = self._require_worker().submit(lambda: self._link.run_to_end(_MEASURE_AT_REST)).result()
+        values = [v.value for line in output if line.startswith("P") for v in parse_package(line)]
+        if not values:
+            raise InstrumentError(f"{self.prefix}: no reading in {output!r}")
+        self.voltage.put(values[-1])
+        return values[-1]
+
+    def _require_model(self) -> InstrumentModel:
+        model = self._model or self._expected_model
+        if model is None:
+            raise DeviceError(f"{self.name}: not connected")
+        return model
+
+    def _open_link(self) -> Identity:
+        identity = self._link.open()
+        model = MODELS.get(self._link.model_identifier)
+        if model is None:
+            known = ", ".join(m.name for m in MODELS.values())
+            raise InstrumentError(
+                f"{self.prefix}: {identity.model!r} is not supported; supported are {known}"
+            )
+        if self._expected_model is not None and model is not self._expected_model:
+            expected = self._expected_model.name
+            raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
+        self._model = model
+        return identity
+
+    def _close_link(self) -> None:
+        self._link.close()
+
+    def _switch_off(self) -> None:
+        self._link.run_to_end(_CELL_OFF)
+
+    def _resynchronise(self) -> None:
+        self._link.resynchronise()
+
+    def _loading(self, program: Program) -> Callable[[], None]:
+        script = compile_program(program, self._require_model(), self.limits, self._channel)
+        return lambda: self._link.load(script)
+
+    def _new_run(self, record: ProgramRecord) -> ProgramRun:
+        return ScriptRun(
+            self._link, record, self._clock, on_reading=self._publish, on_alarm=self._forward_alarm
+        )
+
+    def _forward_alarm(self, **alarm: Any) -> None:
+        self.on_alarm(**alarm)
+
+
+def _known_model(name: str | None) -> InstrumentModel | None:
+    if name is None:
+        return None
+    for model in MODELS.values():
+        if model.name == name:
+            return model
+    allowed = ", ".join(model.name for model in MODELS.values())
+    raise ConfigurationError("PalmSens", "model", name, f"allowed are {allowed}")

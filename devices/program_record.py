@@ -1,0 +1,171 @@
+"""From an instrument's samples to rows of the `timeseries` stream and results of steps; for every cycler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from math import isfinite, isnan, nan
+from typing import Any
+
+from devices.columns import TIMESERIES
+from devices.techniques import AnyTechnique, StepResult
+from labctl.clock import TimeKeeper
+
+LARGEST_PAGE_ROW = 1000  # larger pages would hold up the RunEngine's loop for longer than 2 ms
+_SECOND_PER_HOUR = 3600.0
+Row = tuple[float, float, float, float, int, int, str, int]
+
+
+class RowBuffer:
+    """Rows on their way from the reader thread to the RunEngine, in the order of TIMESERIES."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: list[tuple[Row, float]] = []
+
+    def append(self, row: Row, arrived_unix_second: float) -> None:
+        """Add one row."""
+        with self._lock:
+            self._rows.append((row, arrived_unix_second))
+
+    def pages(self) -> Iterator[dict[str, Any]]:
+        """Take all rows out, at most LARGEST_PAGE_ROW a page; a page not asked for stays in."""
+        while True:
+            with self._lock:
+                taken, self._rows = self._rows[:LARGEST_PAGE_ROW], self._rows[LARGEST_PAGE_ROW:]
+            if not taken:
+                return
+            columns = zip(*(row for row, _ in taken), strict=True)
+            arrived = [unix_second for _, unix_second in taken]
+            yield {
+                "data": {spec.name: list(column) for spec, column in zip(TIMESERIES, columns, strict=True)},
+                "timestamps": {spec.name: arrived for spec in TIMESERIES},
+            }
+
+
+class StepIntegral:
+    """Charge by direction and the last values of one step; trapezoids between valid samples."""
+
+    def __init__(self) -> None:
+        self.time_second = 0.0
+        self.voltage_volt = nan
+        self.current_ampere = nan
+        self.charging_coulomb = 0.0
+        self.discharging_coulomb = 0.0
+
+    def add(self, time_second: float, voltage_volt: float, current_ampere: float) -> None:
+        """Take in a sample at `time_second` of the step; NaN readings leave the integral to the next one."""
+        if isnan(voltage_volt) or isnan(current_ampere):
+            return
+        first = isnan(self.current_ampere)
+        mean = current_ampere if first else 0.5 * (current_ampere + self.current_ampere)
+        charge = mean * (time_second - self.time_second)
+        if charge > 0:
+            self.charging_coulomb += charge
+        else:
+            self.discharging_coulomb -= charge
+        self.time_second = time_second
+        self.voltage_volt, self.current_ampere = voltage_volt, current_ampere
+
+
+class ProgramRecord:
+    """Follows one run of a program on the instrument: where it is, its rows, what became of its steps.
+
+    `technique_offset` and `first_step_count` shift the numbering when a part of a program is continued.
+    """
+
+    def __init__(
+        self,
+        techniques: tuple[AnyTechnique, ...],
+        *,
+        first_step_count: int,
+        cycle_count: int,
+        keeper: TimeKeeper,
+        rows: RowBuffer,
+    ) -> None:
+        self._techniques = techniques
+        self._first_step_count = first_step_count
+        self._cycle_count = cycle_count
+        self._keeper = keeper
+        self._rows = rows
+        self._t0_test_time_second = keeper.start_program()
+        self._index: int | None = None
+        self._step_start_second = 0.0  # of the present step, from the program's start
+        self._part_offset_second = 0.0
+        self._last_sample_second = -1.0
+        self._integral = StepIntegral()
+        self.end_reason: str | None = None
+        self.results: list[StepResult] = []
+
+    @property
+    def technique(self) -> AnyTechnique | None:
+        """The technique that runs now."""
+        return None if self._index is None else self._techniques[self._index]
+
+    @property
+    def last_reading(self) -> tuple[float, float]:
+        """Voltage (V) and current (A) of the newest valid sample of this step."""
+        return self._integral.voltage_volt, self._integral.current_ampere
+
+    @property
+    def step_time_second(self) -> float:
+        """Time of the newest sample since its step began."""
+        return max(self._last_sample_second, 0.0)
+
+    def begin_step(self, index: int) -> None:
+        """Technique `index` begins where the one before it ended."""
+        if self._index is not None:
+            self._step_start_second += self.step_time_second
+        self._index, self._part_offset_second, self._last_sample_second = index, 0.0, -1.0
+        self._integral, self.end_reason = StepIntegral(), None
+
+    def begin_part(self) -> None:
+        """The instrument's timer starts again at 0 within the same step."""
+        self._part_offset_second = self.step_time_second
+
+    def sample(
+        self, part_time_second: float, voltage_volt: float, current_ampere: float, status: int, arrived: float
+    ) -> None:
+        """One sample, its time counted by the instrument from the start of the part."""
+        if self._index is None or not isfinite(part_time_second):
+            return
+        step_time = self._part_offset_second + part_time_second
+        if step_time <= self._last_sample_second:
+            return  # the closing package repeats a sample that was sent already
+        self._last_sample_second = step_time
+        self._integral.add(step_time, voltage_volt, current_ampere)
+        test_time = self._t0_test_time_second + self._step_start_second + step_time
+        self._keeper.note_sample(test_time)
+        technique = self._techniques[self._index]
+        row: Row = (
+            test_time,
+            step_time,
+            voltage_volt,
+            current_ampere,
+            self._first_step_count + self._index,
+            self._cycle_count,
+            technique.step_type(),
+            status,
+        )
+        self._rows.append(row, arrived)
+
+    def end_step(self, reason: str) -> None:
+        """Close the present step with `reason` (once)."""
+        if self._index is None or (self.results and self.results[-1].technique_index == self._index):
+            return
+        start = self._t0_test_time_second + self._step_start_second
+        done = self._integral
+        self.results.append(
+            StepResult(
+                technique_index=self._index,
+                step_count=self._first_step_count + self._index,
+                step_type=self._techniques[self._index].step_type(),
+                start_test_time_second=start,
+                end_test_time_second=start + self.step_time_second,
+                end_reason=reason,
+                charging_capacity_ah=done.charging_coulomb / _SECOND_PER_HOUR,
+                discharging_capacity_ah=done.discharging_coulomb / _SECOND_PER_HOUR,
+                end_voltage_volt=done.voltage_volt,
+                end_current_ampere=done.current_ampere,
+            )
+        )

@@ -1,0 +1,139 @@
+"""What hangs on the instrument's leads: a pellet on the bench's clock, or nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.sim.pellet import Pellet
+
+Array = NDArray[np.float64]
+_RAIL_VOLT = 12.0  # where a galvanostat without a cell ends up: beyond every limit
+_SAME_INSTANT_SECOND = 1e-7
+
+
+class TwoPole(Protocol):
+    """Terminals in virtual time. Voltages in V, currents in A (> 0 charges), times in s of the bench's clock."""
+
+    cell_id: str | None
+
+    def advance_to(self, time_second: float) -> None:
+        """Let time pass under the present control; nothing happens if that instant is over."""
+        ...
+
+    def horizon(self) -> float:
+        """Until when `terminal` can be asked."""
+        ...
+
+    def terminal(self, times_second: Array) -> tuple[Array, Array]:
+        """Noise-free voltage and current at times in (present, horizon]."""
+        ...
+
+    def set_current(self, ampere: float) -> None:
+        """Hold a current from now on."""
+        ...
+
+    def set_voltage(self, volt: float) -> None:
+        """Hold a voltage from now on."""
+        ...
+
+    def open_circuit(self) -> None:
+        """Let no current flow from now on."""
+        ...
+
+    def reading(self) -> tuple[float, float]:
+        """Noise-free voltage and current now."""
+        ...
+
+    @property
+    def charge_ah(self) -> float:
+        """Net charge through the terminals."""
+        ...
+
+
+class OpenLeads:
+    """No cell: no voltage without current, and the compliance limit with it."""
+
+    cell_id = None
+    charge_ah = 0.0
+
+    def __init__(self) -> None:
+        self._volt = 0.0
+
+    def advance_to(self, time_second: float) -> None:
+        """Nothing ages."""
+
+    def horizon(self) -> float:
+        """For ever."""
+        return np.inf
+
+    def terminal(self, times_second: Array) -> tuple[Array, Array]:
+        """Constant voltage, no current."""
+        return np.full_like(times_second, self._volt), np.zeros_like(times_second)
+
+    def set_current(self, ampere: float) -> None:
+        """No current can flow: the voltage runs to the rail."""
+        self._volt = _RAIL_VOLT * float(np.sign(ampere))
+
+    def set_voltage(self, volt: float) -> None:
+        """The leads follow."""
+        self._volt = volt
+
+    def open_circuit(self) -> None:
+        """The leads float at 0 V."""
+        self._volt = 0.0
+
+    def reading(self) -> tuple[float, float]:
+        """Voltage and current now."""
+        return self._volt, 0.0
+
+
+class MountedPellet:
+    """A pellet in the bench. `cell_id` names its record; its own time is shifted to the bench's clock."""
+
+    def __init__(self, cell_id: str, pellet: Pellet, now_second: float) -> None:
+        self.cell_id: str | None = cell_id
+        self.pellet = pellet
+        self._offset_second = now_second - pellet.time_second
+
+    def advance_to(self, time_second: float) -> None:
+        """Let time pass under the present control; nothing happens if that instant is over."""
+        until = time_second - self._offset_second
+        while until - self.pellet.time_second > _SAME_INSTANT_SECOND:
+            self.pellet.move_to(min(self.pellet.horizon(), until))
+
+    def horizon(self) -> float:
+        """End of the pellet's present integration step."""
+        return self.pellet.horizon() + self._offset_second
+
+    def terminal(self, times_second: Array) -> tuple[Array, Array]:
+        """Noise-free voltage and current at times in (present, horizon]."""
+        inside = np.clip(times_second - self._offset_second, self.pellet.time_second, self.pellet.horizon())
+        return self.pellet.terminal(inside)
+
+    def set_current(self, ampere: float) -> None:
+        """Hold a current from now on."""
+        self.pellet.set_current(ampere)
+
+    def set_voltage(self, volt: float) -> None:
+        """Hold a voltage from now on."""
+        self.pellet.set_voltage(volt)
+
+    def open_circuit(self) -> None:
+        """Let no current flow from now on."""
+        self.pellet.open_circuit()
+
+    def reading(self) -> tuple[float, float]:
+        """Noise-free voltage and current now."""
+        return self.pellet.voltage_volt, self.pellet.current_ampere
+
+    @property
+    def charge_ah(self) -> float:
+        """Net charge through the terminals since the pellet was made."""
+        return self.pellet.charge_ah
+
+    def state(self) -> dict[str, Any]:
+        """The pellet's whole state as plain JSON."""
+        return self.pellet.state()

@@ -1,0 +1,224 @@
+"""The simulated all-solid-state pellet: one cell in virtual time, shared by all emulated instruments.
+
+Current > 0 charges the cell. What it is made of is in `pellet_parameters`, its coefficients at a temperature and
+pressure in `pellet_network`, its integration in `pellet_step`, its course through time in `pellet_trajectory`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from devices.sim.materials import Array
+from devices.sim.pellet_impedance import ComplexArray, impedance
+from devices.sim.pellet_network import build_network
+from devices.sim.pellet_parameters import PelletParameters
+from devices.sim.pellet_schedule import StepSchedule
+from devices.sim.pellet_state import Control, equilibrium, surface_stoichiometry
+from devices.sim.pellet_trajectory import Trajectory
+
+_TEMPERATURES_KELVIN = (200.0, 500.0)  # where Arrhenius laws from 25 to 60 degC may still be extrapolated
+_PRESSURES_PA = (0.0, 1e9)
+
+
+class Pellet:
+    """A pellet that is charged, discharged and rested in virtual time.
+
+    Time goes in internal steps that follow only from the instants of changes, never from the questions asked.
+    `horizon()` is the end of the step around the present; until there `terminal()` tells voltage and current
+    and `move_to()` lets time pass. A change inside a step integrates anew from the step's begin to the present,
+    so that charge is conserved to rounding.
+    """
+
+    def __init__(
+        self,
+        parameters: PelletParameters,
+        *,
+        stoichiometry: float,
+        temperature_kelvin: float = 298.15,
+        pressure_pa: float = 50e6,
+        time_second: float = 0.0,
+        schedule: StepSchedule | None = None,
+    ) -> None:
+        """Make a rested pellet at open circuit.
+
+        Args:
+            parameters: What it is made of.
+            stoichiometry: Lithium per formula unit x of the whole cathode, 0 to 1; lower is more charged.
+            temperature_kelvin: Temperature, 200 to 500 K.
+            pressure_pa: Stack pressure, 0 to 1 GPa.
+            time_second: The present virtual time.
+            schedule: Lengths of the internal steps; the default is accurate to a few microvolts.
+        """
+        _require("stoichiometry", stoichiometry, (0.0, 1.0))
+        self._parameters = parameters
+        network = build_network(parameters, *_environment(temperature_kelvin, pressure_pa))
+        self._course = Trajectory(
+            network,
+            Control("open", 0.0),
+            equilibrium(network, stoichiometry),
+            time_second=time_second,
+            schedule=schedule or StepSchedule(),
+        )
+
+    @property
+    def time_second(self) -> float:
+        """The present virtual time."""
+        return self._course.time_second
+
+    def horizon(self) -> float:
+        """End (s) of the internal step around the present, always later than it; computed when first asked for."""
+        return self._course.horizon()
+
+    def terminal(self, times_second: Array) -> tuple[Array, Array]:
+        """Voltage (V) and current (A) at increasing times (s) in (present, horizon], without noise.
+
+        Raises:
+            ValueError: A time is outside the present step.
+        """
+        return self._course.terminal(times_second)
+
+    def move_to(self, time_second: float) -> None:
+        """Let time pass until `time_second`, in [present, horizon].
+
+        Raises:
+            ValueError: The time is before the present or beyond the horizon.
+        """
+        self._course.move_to(time_second)
+
+    @property
+    def voltage_volt(self) -> float:
+        """Terminal voltage now."""
+        return self._course.terminal_now()[0]
+
+    @property
+    def current_ampere(self) -> float:
+        """Terminal current now, > 0 when charging."""
+        return self._course.terminal_now()[1]
+
+    def set_current(self, ampere: float) -> None:
+        """Hold a current (A, > 0 charges) from now on."""
+        _require("ampere", ampere, (-math.inf, math.inf))
+        self._course.change(self._course.network, Control("current", float(ampere)))
+
+    def set_voltage(self, volt: float) -> None:
+        """Hold a terminal voltage (V) from now on; its double layers and arcs decide the current at once."""
+        _require("volt", volt, (-math.inf, math.inf))
+        self._course.change(self._course.network, Control("voltage", float(volt)))
+
+    def open_circuit(self) -> None:
+        """Let no current flow from now on."""
+        self._course.change(self._course.network, Control("open", 0.0))
+
+    def set_temperature(self, kelvin: float) -> None:
+        """Bring the whole pellet to a temperature (K) now."""
+        self._change_environment(kelvin, self._course.network.pressure_pa)
+
+    def set_pressure(self, pa: float) -> None:
+        """Bring the stack pressure (Pa) to a value now; potentials and concentrations stay as they are."""
+        self._change_environment(self._course.network.temperature_kelvin, pa)
+
+    @property
+    def charge_ah(self) -> float:
+        """Net charge (Ah) through the terminals since the pellet was made, > 0 when it was charged."""
+        return self._course.present_state().charge_coulomb / 3600.0
+
+    @property
+    def stoichiometry(self) -> float:
+        """Mean x of the whole cathode."""
+        return float(self._course.present_state().mean.mean())
+
+    @property
+    def surface_stoichiometry(self) -> float:
+        """Mean x at the particle surfaces."""
+        return float(surface_stoichiometry(self._course.network, self._course.present_state()).mean())
+
+    @property
+    def intraparticle_deviation(self) -> float:
+        """Standard deviation of x inside the particles, sqrt(3/2 sum b_n^2), quadratic mean over the slices."""
+        modes = self._course.present_state().modes
+        return float(np.sqrt(1.5 * (modes * modes).sum(axis=1).mean()))
+
+    def impedance(self, frequency_hertz: Array) -> ComplexArray:
+        """Impedance (ohm, capacitive < 0) at frequencies (Hz), about the present state, which stays as it is."""
+        return impedance(self._course.network, self._course.present_state(), frequency_hertz)
+
+    def truth(self) -> dict[str, Any]:
+        """What a measurement ought to find at the present temperature, pressure and state, as plain JSON."""
+        network, parameters = self._course.network, self._parameters
+        surface = surface_stoichiometry(network, self._course.present_state())
+        area = network.slice_area_m2 * parameters.slices
+        grid = np.arange(20, 99) / 100.0
+        return {
+            "particle_radius_metre": parameters.particle_radius_metre,
+            "equivalent_radius_metre": network.equivalent_radius_metre,
+            "contact_fraction": network.contact_fraction,
+            "contact_area_m2": area,
+            "tortuosity_factor": parameters.tortuosity_factor,
+            "charge_transfer_resistance_ohm": network.charge_transfer_ohm(surface),
+            "film_resistance_ohm": parameters.film_resistance_ohm_m2 / area,
+            "ionic_resistance_ohm": network.ionic_ohm * parameters.slices,
+            "electronic_resistance_ohm": network.electronic_ohm * parameters.slices,
+            "capacity_full_ah": parameters.full_charge_coulomb / 3600.0,
+            "stoichiometry": self.stoichiometry,
+            "temperature_kelvin": network.temperature_kelvin,
+            "pressure_pa": network.pressure_pa,
+            "stoichiometry_grid": grid.tolist(),
+            "diffusivity_m2_per_s_grid": network.diffusivity(grid).tolist(),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything but parameters and schedule, as plain JSON; a pellet made from it goes on in equal floats."""
+        network = self._course.network
+        environment = {
+            "temperature_kelvin": network.temperature_kelvin,
+            "pressure_pa": network.pressure_pa,
+        }
+        return {**environment, **self._course.to_dict()}
+
+    @classmethod
+    def from_state(
+        cls,
+        parameters: PelletParameters,
+        state: Mapping[str, Any],
+        schedule: StepSchedule | None = None,
+    ) -> Self:
+        """The pellet whose `state()` this was; parameters and schedule must be those it had.
+
+        Raises:
+            ValueError: The state is of a pellet with other counts of slices, modes or arc elements.
+        """
+        network = build_network(parameters, state["temperature_kelvin"], state["pressure_pa"])
+        modes = np.shape(state["begin_state"]["modes"])
+        if modes != (parameters.slices, parameters.modes):
+            raise ValueError(
+                f"pellet state: begin_state.modes has shape {modes}: must be {parameters.slices} slices x "
+                f"{parameters.modes} modes, as the parameters say"
+            )
+        pellet = cls.__new__(cls)
+        pellet._parameters = parameters
+        pellet._course = Trajectory.from_dict(state, network, schedule or StepSchedule())
+        return pellet
+
+    def _change_environment(self, temperature_kelvin: float, pressure_pa: float) -> None:
+        now = self._course.network
+        kelvin, pa = _environment(temperature_kelvin, pressure_pa)
+        if (kelvin, pa) != (now.temperature_kelvin, now.pressure_pa):
+            self._course.change(build_network(self._parameters, kelvin, pa), self._course.control)
+
+
+def _environment(temperature_kelvin: float, pressure_pa: float) -> tuple[float, float]:
+    """Both as floats, once they have been found allowed."""
+    _require("temperature_kelvin", temperature_kelvin, _TEMPERATURES_KELVIN)
+    _require("pressure_pa", pressure_pa, _PRESSURES_PA)
+    return float(temperature_kelvin), float(pressure_pa)
+
+
+def _require(field: str, value: float, limits: tuple[float, float]) -> None:
+    low, high = limits
+    if not (math.isfinite(value) and low <= value <= high):
+        allowed = f"must be from {low:g} to {high:g}" if math.isfinite(low) else "must be finite"
+        raise ValueError(f"pellet: {field} = {value!r}: {allowed}")

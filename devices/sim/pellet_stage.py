@@ -1,0 +1,113 @@
+"""One implicit stage of the simulated pellet: currents and potentials of all slices by Newton's method.
+
+Unknown are the faradaic current densities i of the slices. With u(i) from the kinetics, the stage of length h says
+
+    K u(i) + S i = d,    K = C_dl S / h + L,    d = a I + C_dl S / h u_before
+
+for a given current I. For a given voltage I = (V + U_anode - sum(v_k) - a . u) / R is eliminated, where R holds
+R_0 and what the RC pairs add within the stage: K gains a a^T / R, and a I in d becomes a times the rest over R.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.linalg.lapack import dgesv
+
+from devices.sim.materials import Array
+from devices.sim.pellet_network import PelletNetwork
+from devices.sim.pellet_state import Control
+from labctl.errors import DeviceError
+
+_TOLERANCE_VOLT = 2e-6  # of the last correction; convergence is quadratic, the error left is < 1e-9 V
+_ITERATIONS = 80
+
+
+class ConvergenceError(DeviceError):
+    """The equations of the simulated pellet were not solved within the allowed iterations."""
+
+
+def solve_stage(
+    network: PelletNetwork,
+    control: Control,
+    *,
+    stage_second: float,
+    alpha: Array,
+    beta: Array,
+    before_volt: Array,
+    foster_volt: float,
+    foster_ohm: float,
+    guess: Array,
+) -> tuple[Array, Array, float]:
+    """Solve a stage.
+
+    Args:
+        network: Coefficients.
+        control: What is held.
+        stage_second: h, length of the implicit stage.
+        alpha: Surface stoichiometry at i = 0, shape (M,).
+        beta: Its fall per i (m2/A), shape (M,).
+        before_volt: Interface potentials from which the double layers start, shape (M,).
+        foster_volt: Voltage of all RC pairs without the stage's own current.
+        foster_ohm: What that current adds to it per ampere.
+        guess: Current densities to begin with (A/m2), shape (M,).
+
+    Returns:
+        Current densities (A/m2), interface potentials (V), cell current (A).
+
+    Raises:
+        ConvergenceError: Newton's method found no solution.
+    """
+    capacitive = network.slice_capacitance_farad / stage_second
+    if not control.holds_voltage:
+        right = network.drive * control.setpoint + capacitive * before_volt
+        i, u = _newton(network, _matrix(network, capacitive, 0.0), right, alpha, beta, guess)
+        return i, u, control.setpoint
+    series_ohm = network.instant_ohm + foster_ohm
+    source_volt = control.setpoint + network.parameters.anode_potential_volt - foster_volt
+    right = network.drive * (source_volt / series_ohm) + capacitive * before_volt
+    i, u = _newton(network, _matrix(network, capacitive, 1.0 / series_ohm), right, alpha, beta, guess)
+    return i, u, (source_volt - float(network.drive @ u)) / series_ohm
+
+
+@lru_cache(maxsize=512)  # the steps after a change are always of the same lengths
+def _matrix(network: PelletNetwork, capacitive_siemens: float, series_siemens: float) -> Array:
+    """K (S), read-only."""
+    matrix = network.laplacian_siemens + capacitive_siemens * np.eye(len(network.drive))
+    matrix += series_siemens * np.multiply.outer(network.drive, network.drive)
+    matrix.setflags(write=False)
+    return matrix
+
+
+def _newton(
+    network: PelletNetwork, matrix: Array, right: Array, alpha: Array, beta: Array, guess: Array
+) -> tuple[Array, Array]:
+    """i and u of K u(i) + S i = d.
+
+    The last correction takes i and u along the tangent: Kirchhoff's law is linear in both and so holds to
+    rounding, which conserves charge; only the kinetics carries the error of the tangent.
+    """
+    area, diagonal = network.slice_area_m2, slice(None, None, len(guess) + 1)
+    i, correction, worst_before = guess, guess, np.inf
+    for _ in range(_ITERATIONS):
+        u, slope, surface_slope = network.interface(i, alpha - beta * i)
+        residual = matrix @ u + area * i - right
+        worst = np.abs(residual).max()
+        if worst > worst_before:  # overshot: go back half the way
+            correction = 0.5 * correction
+            i = i - correction
+            continue
+        slope = slope - beta * surface_slope
+        jacobian = matrix * slope
+        jacobian.flat[diagonal] += area
+        correction = -dgesv(jacobian, residual)[2]
+        i, worst_before = i + correction, worst
+        volt = slope * correction
+        if np.abs(volt).max() < _TOLERANCE_VOLT:
+            return i, u + volt
+    raise ConvergenceError(
+        f"simulated pellet: no solution within {_ITERATIONS} iterations at surface stoichiometries "
+        f"{float(np.min(alpha)):.4f} to {float(np.max(alpha)):.4f}, {network.temperature_kelvin:.2f} K, "
+        f"{network.pressure_pa:.3g} Pa"
+    )

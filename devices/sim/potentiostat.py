@@ -1,0 +1,212 @@
+"""The analog side of the emulated EmStat4 HR: cell switch, control, ranges, overloads, measurement noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.sim import emstat
+from devices.sim.emstat import MODE_GALVANOSTAT, MODE_OFF
+from devices.sim.mounted import OpenLeads, TwoPole
+from devices.sim.packages import Number
+from devices.sim.record import BenchRecord
+from devices.sim.script_syntax import ScriptError
+
+Array = NDArray[np.float64]
+VOLTAGE_NOISE_VOLT = 30e-6  # rms
+CURRENT_NOISE_RELATIVE, CURRENT_NOISE_AMPERE = 1e-4, 1e-9
+_OVERLOAD = 2
+_WRONG_MODE, _OCP_CELL_ON, _NEEDS_CELL_ON, CRITICAL_OVERLOAD = 0x0023, 0x0014, 0x4027, 0x0032
+_NOISE_BLOCK = 4096
+
+
+class Noise:
+    """Pairs of standard normal numbers, used up one pair per tick whatever is read ahead."""
+
+    def __init__(self, *seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+        self._ready = np.empty((0, 2))
+
+    def peek(self, count: int) -> Array:
+        """The next `count` pairs, shape (count, 2), without using them up."""
+        while len(self._ready) < count:
+            self._ready = np.concatenate([self._ready, self._generator.standard_normal((_NOISE_BLOCK, 2))])
+        return self._ready[:count]
+
+    def use(self, count: int) -> None:
+        """`count` pairs are used up."""
+        self._ready = self._ready[count:]
+
+
+class Potentiostat:
+    """State of the instrument's analog side; it outlives scripts, as in the instrument.
+
+    Script commands raise ScriptError (without a line) when the instrument would refuse them.
+    """
+
+    def __init__(self, record: BenchRecord, seed: int, now: Callable[[], float]) -> None:
+        self._record, self._seed, self._now = record, seed, now
+        self.leads: TwoPole = OpenLeads()
+        self.noise = Noise(seed, 0)
+        self.closed = False
+        self.reset("power on")
+
+    def reset(self, reason: str) -> None:
+        """The state after power on: everything off."""
+        self.cell_off(reason)
+        self.mode = MODE_OFF
+        self.set_point_volt = self.set_point_ampere = 0.0
+        self._ranges: dict[str, tuple[float, float]] = {}
+
+    def use_noise_of(self, program: int) -> None:
+        """Each program (numbered from 1; 0: all quick commands) has noise of its own."""
+        self.noise = Noise(self._seed, program)
+
+    def mount(self, leads: TwoPole) -> None:
+        """Clamp another cell; the circuit must be open."""
+        self.leads = leads
+
+    # ---- script commands
+    def set_mode(self, value: Number) -> None:
+        """Another control mode; the switch between them opens the circuit."""
+        _raise(emstat.refuse_mode(value))
+        if int(value) != self.mode:
+            self.cell_off(f"set_pgstat_mode {int(value)}")
+        self.mode = int(value)
+
+    def set_range(self, kind: str, low: Number, high: Number) -> None:
+        """Ranges for values of a kind, from `low` to `high`."""
+        _raise(emstat.refuse_ranging(kind, (low, high)))
+        self._ranges[kind] = (float(low), float(high))
+
+    def set_potential(self, value: Number) -> None:
+        """`set_e`: potential (V) applied when the cell is on."""
+        self._require_mode(emstat.POTENTIOSTAT_MODES)
+        _raise(emstat.refuse_potential(value))
+        self.set_point_volt = float(value)
+        self._drive("set_e")
+
+    def set_current(self, value: Number) -> None:
+        """`set_i`: current (A) applied when the cell is on."""
+        self._require_mode((MODE_GALVANOSTAT,))
+        _raise(emstat.refuse_current(value))
+        self.set_point_ampere = float(value)
+        self._drive("set_i")
+
+    def cell_on(self, reason: str) -> None:
+        """Close the circuit at the present set point."""
+        if self.mode == MODE_OFF:
+            raise ScriptError(_WRONG_MODE)
+        if not self.closed:
+            self.closed = True
+            self._control()
+            self._note_circuit(self.leads.reading()[1], reason)
+
+    def cell_off(self, reason: str) -> None:
+        """Open the circuit."""
+        if self.closed:
+            current = self.leads.reading()[1]
+            self.closed = False
+            self.leads.open_circuit()
+            self._note_circuit(current, reason)
+
+    def begin_loop(self, name: str, set_point: Number | None) -> None:
+        """What a measurement loop asks of the instrument; its set point is applied at once."""
+        if name == "meas_loop_ocp":
+            if self.closed:
+                raise ScriptError(_OCP_CELL_ON)
+            return
+        modes = (MODE_GALVANOSTAT,) if name == "meas_loop_cp" else emstat.POTENTIOSTAT_MODES
+        self._require_mode(modes)
+        if not self.closed:
+            raise ScriptError(_NEEDS_CELL_ON)
+        apply = self.set_current if name == "meas_loop_cp" else self.set_potential
+        apply(set_point if set_point is not None else 0.0)
+
+    # ---- measuring
+    def measure(self, times_second: Array) -> tuple[list[float], list[float], int]:
+        """Voltages (V) and currents (A) with noise, and how many ticks come before a critical overload."""
+        volt, ampere = self.leads.terminal(times_second)
+        good = len(times_second)
+        if self.closed:
+            critical = (np.abs(volt) > emstat.POTENTIAL_LIMIT_VOLT) | (
+                np.abs(ampere) > emstat.CURRENT_LIMIT_AMPERE * (1 + 1e-9)
+            )
+            good = int(critical.argmax()) if critical.any() else good
+        noise = self.noise.peek(len(times_second))
+        measured_volt = volt + VOLTAGE_NOISE_VOLT * noise[:, 0]
+        if self.closed:
+            spread = CURRENT_NOISE_AMPERE + CURRENT_NOISE_RELATIVE * np.abs(ampere)
+            ampere = ampere + spread * noise[:, 1]
+        return measured_volt.tolist(), ampere.tolist(), good
+
+    def voltage_metadata(self, value: Number) -> str:
+        """Status and range index of a measured voltage."""
+        status = _OVERLOAD if self.closed and self.mode == MODE_GALVANOSTAT and self._too_much() else 0
+        return f",1{status:X},2{emstat.potential_range(self._ranged('ab', value)):02X}"
+
+    def current_metadata(self, value: Number) -> str:
+        """Status and range index of a measured current."""
+        full_scale, index = emstat.current_range(self._ranged("ba", value))
+        status = _OVERLOAD if abs(value) > full_scale * (1 + 1e-3) else 0
+        return f",1{status:X},2{index:02X}"
+
+    @property
+    def applied_ampere(self) -> float:
+        """What the galvanostat drives: its set point, at most the full scale of its range."""
+        full_scale = self._full_scale()
+        return min(max(self.set_point_ampere, -full_scale), full_scale)
+
+    def _full_scale(self) -> float:
+        low, high = self._ranges.get("db", (0.0, emstat.CURRENT_LIMIT_AMPERE))
+        return emstat.current_range(max(abs(low), abs(high)))[0]
+
+    def _too_much(self) -> bool:
+        return abs(self.set_point_ampere) > self._full_scale() * (1 + 1e-9)
+
+    def _ranged(self, kind: str, value: Number) -> float:
+        """The magnitude whose range is in use: that of the value, kept between those allowed."""
+        low, high = self._ranges.get(kind, (0.0, np.inf))
+        smallest, largest = sorted((abs(low), abs(high)))
+        if low < 0 < high:
+            smallest = 0.0
+        return min(max(abs(value), smallest), largest) if isfinite(value) else largest
+
+    def _require_mode(self, modes: tuple[int, ...]) -> None:
+        if self.mode not in modes:
+            raise ScriptError(_WRONG_MODE)
+
+    def _drive(self, reason: str) -> None:
+        if self.closed:
+            self._control()
+            self._record.add(
+                "setpoint",
+                virtual_second=self._now(),
+                current_ampere=self.leads.reading()[1],
+                charge_ah=self.leads.charge_ah,
+                reason=reason,
+            )
+
+    def _control(self) -> None:
+        if self.mode == MODE_GALVANOSTAT:
+            self.leads.set_current(self.applied_ampere)
+        else:
+            self.leads.set_voltage(self.set_point_volt)
+
+    def _note_circuit(self, current_ampere: float, reason: str) -> None:
+        self._record.add(
+            "circuit",
+            virtual_second=self._now(),
+            closed=self.closed,
+            current_ampere=current_ampere,
+            charge_ah=self.leads.charge_ah,
+            reason=reason,
+        )
+
+
+def _raise(code: int | None) -> None:
+    if code is not None:
+        raise ScriptError(code)

@@ -1,0 +1,1 @@
+"""Analysis: pure functions from arrays to results with units, windows and validity flags."""

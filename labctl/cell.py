@@ -1,0 +1,288 @@
+"""The record of one cell, what follows from it, and the limits it sets.
+
+Units are in the fields' names. Voltages are cell voltages (composite minus anode) unless a name says
+`volt_vs_li`. Any number may be given plainly or as `{value: 10.0, source: measured}`; the sources are
+kept in `Cell.sources`.
+"""
+
+from __future__ import annotations
+
+from math import pi
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_serializer, field_validator, model_validator
+
+from labctl.errors import ConfigurationError
+from labctl.records import Name, Number, Record, take_out_sources
+from labctl.safety.limits import Limits
+from labctl.units import parse_c_rate
+
+Source = Literal["measured", "supplier", "assumed"]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Fraction = Annotated[Number, Field(gt=0, le=1)]
+Length = Annotated[Number, Field(gt=0, le=1000)]
+Pressure = Annotated[Number, Field(gt=0, le=2000)]
+
+
+class ActiveMaterial(Record):
+    """The active material of the composite; `mass_fraction` is its share of the composite's mass.
+
+    `particle_radius_um` is the geometric radius of the particles that diffusion takes place in.
+    """
+
+    name: Text
+    specific_capacity_mah_per_g: Annotated[Number, Field(gt=0, le=5000)]
+    mass_fraction: Fraction
+    density_g_per_cm3: Annotated[Number, Field(gt=0, le=25)] | None = None
+    molar_mass_g_per_mol: Annotated[Number, Field(gt=0, le=1000)] | None = None
+    molar_volume_cm3_per_mol: Annotated[Number, Field(gt=0, le=1000)] | None = None
+    particle_radius_um: Annotated[Number, Field(gt=0, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_volume(self) -> Self:
+        if self.density_g_per_cm3 is not None and self.molar_volume_cm3_per_mol is not None:
+            raise ValueError(
+                "give density_g_per_cm3 (with molar_mass_g_per_mol) or molar_volume_cm3_per_mol, not both"
+            )
+        return self
+
+
+class Composite(Record):
+    """The working electrode as pressed: active material, solid electrolyte, perhaps carbon."""
+
+    mass_mg: Annotated[Number, Field(gt=0, le=10_000)]
+    thickness_um: Annotated[Number, Field(gt=0, le=5000)] | None = None
+    electrolyte_volume_fraction: Fraction | None = None
+    carbon: Text | None = None
+    carbon_mass_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+
+class Coating(Record):
+    """The coating of the active material; mass per mass of active material."""
+
+    material: Text
+    mass_percent: Annotated[Number, Field(gt=0, lt=100)]
+    method: Text
+
+
+class SolidElectrolyte(Record):
+    """The solid electrolyte and its ionic conductivity at 25 degrees Celsius and the stack pressure."""
+
+    material: Text
+    conductivity_ms_per_cm: Annotated[Number, Field(gt=0, le=1000)] | None = None
+
+
+class Separator(Record):
+    """The electrolyte layer between the electrodes."""
+
+    mass_mg: Annotated[Number, Field(gt=0, le=100_000)] | None = None
+    thickness_mm: Annotated[Number, Field(gt=0, le=100)] | None = None
+
+
+class Anode(Record):
+    """The counter electrode, which is the reference too; In/InLi stands at 0.62 V vs Li+/Li."""
+
+    name: Text
+    potential_volt: Annotated[Number, Field(ge=-1, le=5)]
+
+
+class Cell(Record):
+    """One pellet in its die. The composite is the working electrode of the two-electrode cell."""
+
+    id: Name
+    replicate_group: Name
+    active_material: ActiveMaterial
+    composite: Composite
+    coating: Coating | None = None
+    electrolyte: SolidElectrolyte
+    separator: Separator
+    anode: Anode
+    working_electrode: Literal["composite"] = "composite"
+    diameter_mm: Length
+    fabrication_pressure_mpa: Pressure | None = None
+    stack_pressure_mpa: Pressure
+    die_pressure_max_mpa: Pressure
+    temperature_max_celsius: Annotated[Number, Field(gt=-60, le=300)]
+    voltage_min_volt: Annotated[Number, Field(ge=-6, le=6)]
+    voltage_max_volt: Annotated[Number, Field(ge=-6, le=6)]
+    current_max_ma: Annotated[Number, Field(gt=0, le=10_000)] | None = None
+    sources: dict[str, Source] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_out_sources(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        found: dict[str, Any] = {}
+        plain = take_out_sources(data, found)
+        given = plain.get("sources")
+        if given is None and found:
+            plain["sources"] = found
+        elif found and isinstance(given, dict):
+            plain["sources"] = {**given, **found}
+        return plain
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _sources_from_list(cls, value: Any) -> Any:
+        if isinstance(value, list) and all(
+            isinstance(v, dict) and set(v) == {"field", "source"} for v in value
+        ):
+            return {v["field"]: v["source"] for v in value}
+        return value
+
+    @field_serializer("sources")
+    def _sources_as_list(self, value: dict[str, Source]) -> list[dict[str, str]]:
+        return [{"field": field, "source": source} for field, source in value.items()]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name in self.sources:
+            if not isinstance(self._number(name), float):
+                raise ValueError(f"sources: {name!r} is no number that this record gives")
+        if self.voltage_min_volt >= self.voltage_max_volt:
+            raise ValueError(
+                f"voltage_min_volt: {self.voltage_min_volt:g} must lie below voltage_max_volt, "
+                f"{self.voltage_max_volt:g}"
+            )
+        for name in ("stack_pressure_mpa", "fabrication_pressure_mpa"):
+            pressure = getattr(self, name)
+            most = self.die_pressure_max_mpa
+            if pressure is not None and pressure > most:
+                raise ValueError(f"{name}: {pressure:g} must not exceed die_pressure_max_mpa, {most:g}")
+        self._check_composition()
+        return self
+
+    def _check_composition(self) -> None:
+        active, carbon = self.active_material.mass_fraction, self.composite.carbon_mass_fraction
+        if active + carbon > 1:
+            raise ValueError(
+                f"composite.carbon_mass_fraction: {carbon:g} and active_material.mass_fraction, {active:g}, "
+                "must not exceed 1 together"
+            )
+        solid = self.active_volume_fraction
+        electrolyte = self.composite.electrolyte_volume_fraction
+        if solid is not None and solid + (electrolyte or 0.0) > 1:
+            raise ValueError(
+                f"composite.thickness_um: {self.composite.thickness_um:g} is too thin: "
+                f"active material fills {solid:.2f} of it, the electrolyte {electrolyte or 0:g}"
+            )
+
+    @property
+    def area_m2(self) -> float:
+        """Geometric area of the pellet in m2."""
+        return pi * (self.diameter_mm * 1e-3) ** 2 / 4
+
+    @property
+    def active_mass_kg(self) -> float:
+        """Mass of active material in kg."""
+        return self.composite.mass_mg * 1e-6 * self.active_material.mass_fraction
+
+    @property
+    def active_volume_fraction(self) -> float | None:
+        """Volume of active material per volume of composite; None without density and thickness."""
+        density, thickness = self.active_material.density_g_per_cm3, self.composite.thickness_um
+        if density is None or thickness is None:
+            return None
+        return self.active_mass_kg / (density * 1e3) / (self.area_m2 * thickness * 1e-6)
+
+    @property
+    def nominal_capacity_ah(self) -> float:
+        """Capacity in Ah: specific capacity times active mass."""
+        return self.active_material.specific_capacity_mah_per_g * self.active_mass_kg
+
+    @property
+    def areal_capacity_ah_per_m2(self) -> float:
+        """Nominal capacity per geometric area in Ah/m2 (10 Ah/m2 = 1 mAh/cm2)."""
+        return self.nominal_capacity_ah / self.area_m2
+
+    @property
+    def separator_thickness_mm(self) -> float | None:
+        """Thickness of the separator in mm, if known."""
+        return self.separator.thickness_mm
+
+    @property
+    def anode_potential_volt(self) -> float:
+        """Potential of the anode in V vs Li+/Li."""
+        return self.anode.potential_volt
+
+    @property
+    def particle_radius_metre(self) -> float | None:
+        """Geometric particle radius in m, if known."""
+        radius = self.active_material.particle_radius_um
+        return None if radius is None else radius * 1e-6
+
+    @property
+    def molar_volume_m3_per_mol(self) -> float | None:
+        """Molar volume of the active material in m3/mol, given or from molar mass and density."""
+        material = self.active_material
+        if material.molar_volume_cm3_per_mol is not None:
+            return material.molar_volume_cm3_per_mol * 1e-6
+        if material.density_g_per_cm3 is None or material.molar_mass_g_per_mol is None:
+            return None
+        return material.molar_mass_g_per_mol / material.density_g_per_cm3 * 1e-6
+
+    @property
+    def limits(self) -> Limits:
+        """What no measurement on this cell may pass."""
+        return Limits(
+            voltage_min_volt=self.voltage_min_volt,
+            voltage_max_volt=self.voltage_max_volt,
+            current_max_ampere=None if self.current_max_ma is None else self.current_max_ma * 1e-3,
+            temperature_max_celsius=self.temperature_max_celsius,
+            pressure_max_pa=self.die_pressure_max_mpa * 1e6,
+        )
+
+    def current(self, rate: str | float) -> float:
+        """Current in A (> 0) at a C-rate such as "C/20", "1C", "0.5C" or 0.05."""
+        try:
+            return parse_c_rate(rate) * self.nominal_capacity_ah
+        except ValueError as error:
+            raise ConfigurationError(f"cell {self.id}", "rate", rate, str(error)) from None
+
+    def to_working_potential(self, volt: float) -> float:
+        """Potential of the composite in V vs Li+/Li at a cell voltage."""
+        return volt + self.anode.potential_volt
+
+    def to_cell_voltage(self, volt_vs_li: float) -> float:
+        """Cell voltage in V at a potential of the composite vs Li+/Li."""
+        return volt_vs_li - self.anode.potential_volt
+
+    def require(self, field: str, *, for_result: str) -> float:
+        """The number `field` ("particle_radius_um" or "active_material.particle_radius_um").
+
+        Raises:
+            ConfigurationError: if the cell does not give it; names the field and the result it disables.
+        """
+        place = field if "." in field else _full_name(field)
+        value = self._number(place)
+        if isinstance(value, float):
+            return value
+        reason = f"is not given; {for_result} needs it" if value is None else "is no number of a cell record"
+        raise ConfigurationError(f"cell {self.id}", place, None, reason)
+
+    def _number(self, dotted: str) -> Any:
+        """The value at a dotted place; None if it is not given, _NO_SUCH_PLACE if there is none."""
+        group, _, field = dotted.rpartition(".")
+        kind = _GROUPS.get(group)
+        if kind is None or field not in kind.model_fields:
+            return _NO_SUCH_PLACE
+        return getattr(getattr(self, group) if group else self, field, None)
+
+
+_GROUPS: dict[str, type[Record]] = {
+    "": Cell,
+    "active_material": ActiveMaterial,
+    "composite": Composite,
+    "coating": Coating,
+    "electrolyte": SolidElectrolyte,
+    "separator": Separator,
+    "anode": Anode,
+}
+_NO_SUCH_PLACE = object()
+
+
+def _full_name(field: str) -> str:
+    """The dotted place of a field's short name: the first group that has it."""
+    group = next((name for name, kind in _GROUPS.items() if field in kind.model_fields), "")
+    return f"{group}.{field}" if group else field

@@ -1,0 +1,1 @@
+"""What the commands of `labctl` do; the command line itself is in labctl/cli.py."""

@@ -1,0 +1,42 @@
+"""What several commands need: the station and cell that were asked for, the data directory, output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from labctl.cell import Cell
+from labctl.config import Station, load_cell, load_station, packaged_config, resolve_data_directory
+
+DEFAULT_STATION, DEFAULT_CELL = "sim.yaml", "cells/lic-ncm.yaml"
+
+
+def chosen_station(path: Path | None) -> Station:
+    """The station file, or the simulated station that comes with labctl."""
+    return load_station(path or packaged_config(DEFAULT_STATION))
+
+
+def chosen_cell(path: Path | None) -> Cell:
+    """The cell file, or the coated example cell that comes with labctl."""
+    return load_cell(path or packaged_config(DEFAULT_CELL))
+
+
+def chosen_data(option: Path | None, station: Station | None = None) -> Path:
+    """The data directory by --data, LABCTL_DATA, the station, ./labctl-data, in this order."""
+    return resolve_data_directory(option, station, os.environ)
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on standard output; NaN becomes null."""
+    import orjson
+
+    sys.stdout.write(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n"
+    )
+
+
+def write(text: str) -> None:
+    """A line on standard output."""
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,54 @@
+"""A progress bar for a run in this process; like every other viewer it only reads the journal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from labctl.journal_reader import follow
+from labctl.progress import Progress as RunProgress
+from labctl.session import Session
+
+_POLL_SECOND = 0.2
+
+
+@contextmanager
+def progress_bar(session: Session) -> Iterator[Callable[[str], None]]:
+    """Show progress and time left on standard error; gives a function that ends the bar with a message."""
+    console = Console(file=sys.stderr)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        console=console,
+    )
+    task = bar.add_task("starting", total=1.0)
+    stop = threading.Event()
+    reader = threading.Thread(target=_follow, args=(session, bar, task, stop), name="progress", daemon=True)
+    last_words: list[str] = []
+    with bar:
+        reader.start()
+        try:
+            yield last_words.append
+        finally:
+            stop.set()
+            reader.join(5.0)
+    for words in last_words:
+        console.print(words, markup=False, highlight=False)
+
+
+def _follow(session: Session, bar: Progress, task: TaskID, stop: threading.Event) -> None:
+    """Wait for the run to open its journal, then follow it to its stop document."""
+    while (directory := session.journal.run_directory) is None:
+        if stop.wait(_POLL_SECOND):
+            return
+    progress = RunProgress()
+    for name, doc in follow(directory, poll_second=_POLL_SECOND, stop=stop):
+        progress.feed(name, doc)
+        finished = name == "stop" and doc.get("exit_status") == "success"
+        bar.update(task, completed=1.0 if finished else progress.fraction or 0.0, description=progress.line)

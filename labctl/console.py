@@ -1,0 +1,112 @@
+"""`labctl console`: IPython with the RunEngine, the station's devices, the plans and the store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from labctl.analysis.tables import RunTables, tables
+from labctl.commands.common import chosen_cell, chosen_data, chosen_station
+from labctl.commands.runs import show_run, show_runs
+from labctl.interrupt import PauseAtOnce
+from labctl.journal_reader import follow
+from labctl.plugins import load_plan, plan_names
+from labctl.runs import find_run
+from labctl.session import Session, open_session
+
+
+class ConsoleTools:
+    """The functions of the console that are not plans; bound to the session's data directory."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._data = session.data_directory
+
+    def runs(self, limit: int = 20) -> None:
+        """List the newest runs."""
+        show_runs(self._data, limit=limit, as_json=False)
+
+    def show(self, uid: str = "last") -> None:
+        """Show one run and its steps; `uid` may be shortened, or "last", "last-1"."""
+        show_run(uid, self._data, as_json=False)
+
+    def data(self, uid: str = "last") -> RunTables:
+        """Columns of a run as arrays by BDF names, as in `.streams["timeseries"]["voltage_volt"]` (V)."""
+        return tables(follow(find_run(self._data, uid).directory, live=False))
+
+    def live(self) -> None:
+        """Open the live window in a process of its own; closing it never touches a run."""
+        self._window("live")
+
+    def replay(self, uid: str = "last", speed: float | None = None) -> None:
+        """Show a stored run again in a window; `speed` times cell time, None as fast as possible."""
+        full = find_run(self._data, uid).uid
+        self._window("replay", full, "--speed", "max" if speed is None else f"{speed:g}")
+
+    def analyze(self, uid: str = "last") -> None:
+        """Analyse a GITT run and print the result."""
+        from labctl.commands.analyze import analyze_stored
+
+        analyze_stored(uid, self._data, as_json=False)
+
+    def _window(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "labctl", *arguments, "--data", str(self._data)]
+        subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+
+
+def console_namespace(session: Session) -> dict[str, Any]:
+    """The names a person finds in the console."""
+    from labctl.store.client import Store
+
+    tools = ConsoleTools(session)
+    plans = {name: load_plan(name) for name in plan_names()}
+    return {
+        "RE": session.RE,
+        "session": session,
+        "station": session.station,
+        "cell": session.cell,
+        "store": Store(session.data_directory),
+        "runs": tools.runs,
+        "show": tools.show,
+        "data": tools.data,
+        "live": tools.live,
+        "replay": tools.replay,
+        "analyze": tools.analyze,
+        **session.devices,
+        **plans,
+    }
+
+
+def start_console(
+    station_file: Path | None, cell_file: Path | None, data: Path | None, *, fresh: bool = False
+) -> int:
+    """Open the session and hand over to IPython; the devices are disconnected when it ends."""
+    import IPython
+    from traitlets.config import Config
+
+    station, cell = chosen_station(station_file), chosen_cell(cell_file)
+    directory = chosen_data(data, station)
+    with open_session(station, cell, directory, fresh_bench=fresh, context_managers=[PauseAtOnce]) as session:
+        from labctl.store.service import start_service_in_background
+
+        start_service_in_background(directory)
+        config = Config()
+        config.TerminalInteractiveShell.banner1 = _banner(session)
+        config.TerminalIPythonApp.display_banner = True
+        config.InteractiveShellApp.exec_lines = []
+        IPython.start_ipython(argv=[], user_ns=console_namespace(session), config=config)
+    return 0
+
+
+def _banner(session: Session) -> str:
+    coating = session.cell.coating.material if session.cell.coating else "bare"
+    plans = ", ".join(plan_names())
+    return (
+        f"labctl: station {session.station.name}, cell {session.cell.id} ({coating}), "
+        f"data in {session.data_directory}\n"
+        f"  plans: {plans}    e.g. RE({plan_names()[0]}(cycler, cell=cell, pulses=3))    help: gitt?\n"
+        "  live()  runs()  show()  replay()  analyze()  data()  store\n"
+        "  Ctrl-C opens the circuit and pauses; then RE.resume(), RE.abort() or RE.stop()\n"
+    )

@@ -1,0 +1,64 @@
+"""Every error labctl raises on purpose.
+
+LabctlError
+├── ConfigurationError      a file or an argument is wrong; nothing has moved        (exit code 2)
+├── ProtocolError           a protocol asks for what is not allowed; nothing moved   (exit code 2)
+├── JournalError            the journal cannot be written or read
+├── StoreError              the document store cannot be reached or refuses
+└── DeviceError             an instrument, or the way to it
+    ├── TransportError      no reply, link dropped, not the answer to the question
+    ├── PortInUseError      somebody else holds the port                              (exit code 2)
+    ├── InstrumentError     the instrument reports an error, in its own words
+    └── TripError           a safety limit was reached and the circuit is open
+"""
+
+from __future__ import annotations
+
+
+class LabctlError(Exception):
+    """Base of all errors that labctl raises on purpose."""
+
+
+class ConfigurationError(LabctlError):
+    """A file or argument is wrong; the message names where, field, value and what is allowed."""
+
+    def __init__(self, where: str, field: str, value: object, allowed: str) -> None:
+        self.where, self.field, self.value, self.allowed = where, field, value, allowed
+        shown = "" if value is None else f" = {value!r}"
+        super().__init__(f"{where}: {field}{shown}: {allowed}")
+
+
+class ProtocolError(LabctlError):
+    """A protocol asks for what instrument, station or cell do not allow."""
+
+
+class JournalError(LabctlError):
+    """The journal cannot be written or read."""
+
+
+class StoreError(LabctlError):
+    """The document store cannot be reached or refuses."""
+
+
+class DeviceError(LabctlError):
+    """An instrument, or the way to it, failed."""
+
+
+class TransportError(DeviceError):
+    """No reply in time, a dropped link, or an answer that does not belong to the question."""
+
+
+class PortInUseError(DeviceError):
+    """Another process (named in the message) holds the port."""
+
+
+class InstrumentError(DeviceError):
+    """The instrument reports an error; `code` and its own text are kept."""
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(text)
+
+
+class TripError(DeviceError):
+    """A safety limit was reached; the circuit is open."""

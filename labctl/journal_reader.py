@@ -1,0 +1,176 @@
+"""Following a journal: every whole document from the start, then live, at constant memory."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from labctl.journal_format import (
+    LINE_LIMIT_BYTE,
+    LOCK_NAME,
+    Damage,
+    NanRestorer,
+    decode,
+    segment_name,
+)
+from labctl.platform import is_locked
+
+_CHUNK_BYTE = 1 << 20
+_log = logging.getLogger(__name__)
+
+
+def follow(
+    run_directory: Path,
+    *,
+    live: bool = True,
+    poll_second: float = 0.1,
+    stop: threading.Event | None = None,
+    on_damage: Callable[[Damage], None] | None = None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, document) of a run from its start document on.
+
+    Args:
+        run_directory: The directory that holds the journal's segments and `writer.lock`.
+        live: Wait for more until the stop document has come, or until nobody holds `writer.lock` and the
+            file has ended (an interrupted run). False: only what is there now.
+        poll_second: Wall time between looks at the file while waiting.
+        stop: Set it to end the iteration from outside.
+        on_damage: Told of each damaged stretch, which is then skipped; default is a logged warning. A torn
+            last line is no damage: it is skipped in silence.
+    """
+    tail, halt = Tail(run_directory, on_damage), stop or threading.Event()
+    try:
+        while not halt.is_set():
+            # The lock is looked at before reading: all that was written while it was held is then read.
+            more = live and tail.is_being_written()
+            for name, doc in tail.available():
+                yield name, doc
+                if name == "stop" or halt.is_set():
+                    return
+            if not more:
+                return
+            halt.wait(poll_second)
+    finally:
+        tail.close()
+
+
+class Tail:
+    """A place in a journal: gives the documents that have come since it was last asked.
+
+    Args:
+        run_directory: The directory that holds the journal's segments and `writer.lock`.
+        on_damage: Told of each damaged stretch, which is then skipped; default is a logged warning.
+    """
+
+    def __init__(self, run_directory: Path, on_damage: Callable[[Damage], None] | None = None) -> None:
+        self._directory = Path(run_directory)
+        self._report = on_damage or _warn
+        self._reader, self._restorer = LineReader(self._directory), NanRestorer()
+
+    def is_being_written(self) -> bool:
+        """True while the run's writer lives."""
+        return is_locked(self._directory / LOCK_NAME)
+
+    def available(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (name, document) up to the end of what is written now."""
+        for found in self._reader.available():
+            if isinstance(found, Damage):
+                self._report(found)
+                continue
+            file, offset, line = found
+            try:
+                record = decode(line)
+            except ValueError as error:
+                self._report(Damage(file, offset, str(error)))
+                continue
+            self._restorer.restore(record["name"], record["doc"], line)
+            yield record["name"], record["doc"]
+
+    def close(self) -> None:
+        """Close the file; a later `available` opens it again and goes on from the same place."""
+        self._reader.close()
+
+
+def _warn(damage: Damage) -> None:
+    _log.warning("journal damaged, stretch skipped: %s", damage)
+
+
+class LineReader:
+    """Reads the whole lines of a run's segments as they come; lines above 32 MB are skipped."""
+
+    def __init__(self, run_directory: Path) -> None:
+        self._directory = run_directory
+        self._number = self._position = 0
+        self._path = run_directory / segment_name(0)
+        self._file: io.FileIO | None = None
+        self._begin(0)
+
+    def _begin(self, offset: int) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
+        self._offset = offset
+
+    def close(self) -> None:
+        """Close the file; a later `available` opens it again and goes on from the same place."""
+        if self._file is not None:
+            self._position = self._file.tell()
+            self._file.close()
+            self._file = None
+
+    def available(self) -> Iterator[tuple[Path, int, bytes] | Damage]:
+        """Yield (file, byte offset, line without newline) for what is complete now, and damage."""
+        if self._file is None:
+            if not self._path.exists():
+                return
+            self._open()
+        while True:
+            if chunk := self._read():
+                yield from self._split(chunk)
+                continue
+            if not (self._directory / segment_name(self._number + 1)).exists():
+                return
+            if chunk := self._read():  # written between our last look and the rotation
+                yield from self._split(chunk)
+                continue
+            if self._length:
+                yield Damage(self._path, self._offset, "the segment ends within a line")
+            self._advance()
+
+    def _open(self) -> None:
+        self._file = io.FileIO(self._path)
+        self._file.seek(self._position)
+
+    def _read(self) -> bytes:
+        return (self._file and self._file.read(_CHUNK_BYTE)) or b""
+
+    def _advance(self) -> None:
+        self.close()
+        self._number, self._position = self._number + 1, 0
+        self._path = self._directory / segment_name(self._number)
+        self._open()
+        self._begin(0)
+
+    def _split(self, chunk: bytes) -> Iterator[tuple[Path, int, bytes] | Damage]:
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            self._keep(chunk[start:end])
+            if self._length > LINE_LIMIT_BYTE:
+                yield Damage(
+                    self._path, self._offset, f"a line of {self._length} bytes, allowed {LINE_LIMIT_BYTE}"
+                )
+            elif self._length:
+                yield self._path, self._offset, b"".join(self._parts)
+            start = end + 1
+            self._begin(self._offset + self._length + 1)
+        self._keep(chunk[start:])
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._length += len(piece)
+            self._parts.append(piece)
+            if self._length > LINE_LIMIT_BYTE:
+                self._parts.clear()

@@ -1,0 +1,1 @@
+"""Live window: a process of its own that only reads journals."""

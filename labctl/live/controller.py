@@ -1,0 +1,215 @@
+"""Feeds the window: documents in small portions, at most 20 repaints a second, and which run is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from PySide6 import QtCore
+
+from labctl.live.model import RunModel
+from labctl.live.reader import Document, Feed, JournalSource
+from labctl.live.status import Status, describe
+from labctl.live.watch import Listing, RunWatcher, channel_rows, newest, successor
+from labctl.live.window import LiveWindow
+from labctl.runs import RunSummary
+
+_FRAME_MILLISECOND = 50
+_BACKLOG_MILLISECOND = 2  # pause between portions while history is being read, for the window's own events
+_FEED_BUDGET_SECOND = 0.010
+
+
+class LiveController(QtCore.QObject):
+    """What both sources of documents share: one model, one window, and the clockwork between them."""
+
+    def __init__(self, window: LiveWindow) -> None:
+        super().__init__(window)
+        self.window = window
+        self.model = RunModel()
+        self.feed: Feed | None = None
+        self._shown: tuple[object, ...] = ()
+        self._feeding = QtCore.QTimer(self, singleShot=True)
+        self._feeding.timeout.connect(self._feed)
+        self._frames = QtCore.QTimer(self, interval=_FRAME_MILLISECOND)
+        self._frames.timeout.connect(self.repaint)
+        window.closed.connect(self.close)
+
+    def begin(self) -> None:
+        """Start the clockwork."""
+        self._feeding.start(0)
+        self._frames.start()
+
+    def show_documents(self, feed: Feed | None) -> None:
+        """Show another run, from its beginning."""
+        if self.feed is not None:
+            self.feed.close()
+        self.feed, self.model = feed, RunModel()
+        self.window.show_model(self.model)
+
+    def feed_all(self, documents: Iterable[Document]) -> None:
+        """Take documents at once, without a thread."""
+        for name, doc in documents:
+            self.model.feed(name, doc)
+
+    def _feed(self) -> None:
+        more = self.feed is not None and self.feed.drain(self.model.feed, _FEED_BUDGET_SECOND)
+        self._feeding.start(_BACKLOG_MILLISECOND if more else _FRAME_MILLISECOND)
+
+    def repaint(self) -> None:
+        """Show what has changed; nothing is drawn that nobody sees."""
+        if self.window.isMinimized() or not self.window.isVisible():
+            return
+        self.show_now()
+
+    def show_now(self) -> None:
+        """Bring the window up to date."""
+        now = time.time()
+        state = (self.model, self.model.version, self._source_state(), int(now))
+        if state != self._shown:
+            self._shown = state
+            self.window.show_status(self.status(now), self.message(), self.title())
+        self.window.plots.refresh()
+
+    def _source_state(self) -> object:
+        return self.feed is not None and self.feed.finished
+
+    def status(self, now_unix_second: float) -> Status:
+        """The status line's texts."""
+        raise NotImplementedError
+
+    def message(self) -> str:
+        """Why there is no curve, "" if there is one."""
+        if self.feed is not None and self.feed.error is not None and not len(self.model.timeseries):
+            return f"The documents cannot be read: {self.feed.error}"
+        if len(self.model.timeseries):
+            return ""
+        return "The run holds no samples" if self.model.stop else "Waiting for the first sample …"
+
+    def title(self) -> str:
+        """The window's title."""
+        return " · ".join(part for part in (self.model.plan_name, self.model.cell_id, "labctl") if part)
+
+    def close(self) -> None:
+        """Stop the clockwork and the reading; a run is never touched by it."""
+        self._frames.stop()
+        self._feeding.stop()
+        if self.feed is not None:
+            self.feed.close()
+
+
+class ReplayController(LiveController):
+    """Shows a sequence of documents."""
+
+    def __init__(self, window: LiveWindow, title: str, feed: Feed | None) -> None:
+        super().__init__(window)
+        self._title = title
+        self.show_documents(feed)
+
+    def status(self, now_unix_second: float) -> Status:
+        """The status line's texts."""
+        return describe(self.model, now_unix_second=now_unix_second, replay_title=self._title)
+
+    def title(self) -> str:
+        """The window's title."""
+        return f"{self._title} · labctl"
+
+
+class FollowController(LiveController):
+    """Follows the journals of a data directory.
+
+    Args:
+        window: Where to show them.
+        data_directory: Its runs are listed.
+        run_directory: The run to show; None for the newest, now or when it begins.
+        threads: False to read once, in this thread, what is there now (for pictures).
+    """
+
+    def __init__(
+        self, window: LiveWindow, data_directory: Path, run_directory: Path | None, *, threads: bool = True
+    ) -> None:
+        super().__init__(window)
+        self._data = data_directory
+        self._threads = threads
+        self._listing = Listing()
+        self._source: JournalSource | None = None
+        self._uid = ""
+        self.following = True
+        self.watcher = RunWatcher(data_directory) if threads else None
+        window.run_chosen.connect(self._choose)
+        window.follow_changed.connect(self._follow)
+        self.show_documents(None)
+        if run_directory is not None:
+            self.show_run(run_directory)
+
+    def show_run(self, run_directory: Path) -> None:
+        """Show a run of the data directory, or any other."""
+        self._uid = run_directory.name
+        self._source = JournalSource(run_directory)
+        if self.watcher is not None:
+            self.watcher.focus(run_directory)
+            self.show_documents(Feed(self._source))
+        else:
+            self.show_documents(None)
+            self.feed_all(self._source.now())
+
+    def _choose(self, uid: str) -> None:
+        chosen = next((run for run in self._listing.runs if run.uid == uid), None)
+        if chosen is None:
+            return
+        self.show_run(chosen.directory)
+        if not self._is_current(chosen):
+            self.following = False  # who looks at an old run is not to be taken away from it
+
+    def _is_current(self, chosen: RunSummary) -> bool:
+        return all(
+            run.start_unix_second <= chosen.start_unix_second
+            for run in self._listing.runs
+            if run.station == chosen.station
+        )
+
+    def _follow(self, following: bool) -> None:
+        self.following = following
+
+    def take(self, listing: Listing) -> None:
+        """Take a new look at the data directory."""
+        self._listing = listing
+        if self.following or not self._uid:
+            run = successor(self._uid, listing.runs) if self._uid else newest(listing.runs)
+            if run is not None:
+                self.show_run(run.directory)
+        self.window.show_channels(channel_rows(listing.runs), self._uid)
+
+    def show_now(self) -> None:
+        """Bring the window up to date."""
+        latest = self.watcher.latest if self.watcher is not None else None
+        if latest is not None and latest is not self._listing:
+            self.take(latest)
+        super().show_now()
+
+    def _source_state(self) -> object:
+        return (super()._source_state(), self._listing)
+
+    def status(self, now_unix_second: float) -> Status:
+        """The status line's texts."""
+        if self._source is None:
+            return Status(state="waiting", title="No run", detail=str(self._data))
+        all_read = self.feed is None or self.feed.finished
+        return describe(
+            self.model,
+            now_unix_second=now_unix_second,
+            writer_alive=self._listing.writer_alive or not all_read,
+            damaged=self._source.damaged,
+        )
+
+    def message(self) -> str:
+        """Why there is no curve, "" if there is one."""
+        if self._source is not None:
+            return super().message()
+        return self._listing.error or f"No run in {self._data} yet"
+
+    def close(self) -> None:
+        """Stop everything."""
+        super().close()
+        if self.watcher is not None:
+            self.watcher.close()

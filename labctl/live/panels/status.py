@@ -1,0 +1,146 @@
+"""The status card: state, what runs on which cell, progress, last values large, age of data."""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from labctl.live.status import STATE_SIGN, STATE_TEXT, Status, Value
+from labctl.live.theme import Theme
+
+_BAR_STEPS = 1000
+_VALUE_WIDTH_PIXEL = 150
+
+
+class ElidedLabel(QtWidgets.QLabel):
+    """A label that ends in "…" where there is no room, instead of pushing the window wider."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
+
+    def set_text(self, text: str) -> None:
+        """Show a text; the whole of it is in the tool tip."""
+        if text != self.text():
+            self.setText(text)
+            self.setToolTip(text)
+
+    def paintEvent(self, _: QtGui.QPaintEvent) -> None:  # noqa: N802 - Qt's spelling
+        """Draw what fits."""
+        painter = QtGui.QPainter(self)
+        elide = QtCore.Qt.TextElideMode.ElideRight
+        text = self.fontMetrics().elidedText(self.text(), elide, self.width())
+        painter.drawText(self.rect(), self.alignment() | QtCore.Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
+
+
+class ValueTile(QtWidgets.QWidget):
+    """One last value, large, with its unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._caption, self._number, self._unit = (QtWidgets.QLabel() for _ in range(3))
+        for label, name in ((self._caption, "caption"), (self._number, "value"), (self._unit, "unit")):
+            label.setObjectName(name)
+        baseline = QtCore.Qt.AlignmentFlag.AlignBottom
+        layout = QtWidgets.QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.setHorizontalSpacing(6)
+        layout.addWidget(self._caption, 0, 0, 1, 3)
+        layout.addWidget(self._number, 1, 0, baseline)
+        layout.addWidget(self._unit, 1, 1, baseline)
+        layout.setColumnStretch(2, 1)
+        self._unit.setContentsMargins(0, 0, 0, 4)
+        self.setMinimumWidth(_VALUE_WIDTH_PIXEL)
+
+    def show_value(self, value: Value, colour: str) -> None:
+        """Show a value in a colour."""
+        self._caption.setText(value.label)
+        self._unit.setText(value.unit)
+        if self._number.text() != value.number:
+            self._number.setText(value.number)
+        self._number.setStyleSheet(f"color: {colour};")
+
+
+class StatusPanel(QtWidgets.QFrame):
+    """Everything of `labctl.live.status.Status`, as it stands."""
+
+    def __init__(self, theme: Theme, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self._theme = theme
+        self._shown: Status | None = None
+        self.state = QtWidgets.QLabel()
+        self.title, self.detail = ElidedLabel("title"), ElidedLabel("muted")
+        self.progress, self.warning = ElidedLabel("muted"), ElidedLabel("warning")
+        self.age = QtWidgets.QLabel()
+        self.age.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+        self.bar = QtWidgets.QProgressBar()
+        self.bar.setRange(0, _BAR_STEPS)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(6)
+        self.tiles: list[ValueTile] = []
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        head = QtWidgets.QHBoxLayout()
+        head.setSpacing(12)
+        head.addWidget(self.state)
+        head.addWidget(self.title, 1)
+        below = QtWidgets.QHBoxLayout()
+        below.addWidget(self.progress, 1)
+        below.addWidget(self.age)
+        left = QtWidgets.QVBoxLayout()
+        left.setSpacing(5)
+        left.addLayout(head)
+        for widget in (self.detail, self.bar):
+            left.addWidget(widget)
+        left.addLayout(below)
+        left.addWidget(self.warning)
+        self._right = QtWidgets.QHBoxLayout()
+        self._right.setSpacing(18)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(14, 10, 14, 10)
+        layout.setSpacing(28)
+        layout.addLayout(left, 1)
+        layout.addLayout(self._right)
+
+    def show_status(self, status: Status) -> None:
+        """Show a status; what has not changed is left alone."""
+        if status == self._shown:
+            return
+        self._shown = status
+        colour = self._theme.state(status.state)
+        self.state.setText(f"{STATE_SIGN[status.state]}  {STATE_TEXT[status.state]}")
+        frame = f"border: 1px solid {colour}; border-radius: 9px; padding: 1px 10px;"
+        self.state.setStyleSheet(f"color: {colour}; font-weight: 600; {frame}")
+        self.title.set_text(status.title)
+        self.detail.set_text(status.detail)
+        self.progress.set_text(status.progress)
+        self.warning.set_text(status.warning)
+        self.warning.setVisible(bool(status.warning))
+        late = status.state == "stale"
+        self.age.setText(status.age)
+        self.age.setStyleSheet(f"color: {colour if late else self._theme.muted};")
+        self.bar.setVisible(status.fraction is not None)
+        self.bar.setValue(round(_BAR_STEPS * (status.fraction or 0.0)))
+        self._show_values(status, faded=status.state != "running")
+
+    def _show_values(self, status: Status, faded: bool) -> None:
+        while len(self.tiles) < len(status.values):
+            self.tiles.append(ValueTile())
+            self._right.addWidget(self.tiles[-1])
+        colours = [self._theme.voltage, self._theme.current]
+        for number, tile in enumerate(self.tiles):
+            tile.setVisible(number < len(status.values))
+            if number < len(status.values):
+                colour = colours[number] if number < len(colours) else self._theme.text
+                tile.show_value(status.values[number], self._theme.muted if faded else colour)
+
+    def apply_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self._theme = theme
+        shown, self._shown = self._shown, None
+        if shown is not None:
+            self.show_status(shown)

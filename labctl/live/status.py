@@ -1,0 +1,201 @@
+"""The status line in words: state, what runs on which cell, how far, last values, age of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal
+
+from labctl.live.model import RunModel
+from labctl.live.text import grouped, si_parts, volt_parts
+from labctl.progress import duration_text
+
+State = Literal[
+    "waiting", "running", "stale", "paused", "finished", "aborted", "interrupted", "failed", "replay"
+]
+STATE_TEXT: dict[State, str] = {
+    "waiting": "waiting",
+    "running": "running",
+    "stale": "no new data",
+    "paused": "paused",
+    "finished": "finished",
+    "aborted": "aborted",
+    "interrupted": "interrupted",
+    "failed": "failed",
+    "replay": "replay",
+}
+# The sign beside the word, so that a state is told by shape too and not by colour alone.
+STATE_SIGN: dict[State, str] = {
+    "waiting": "○",
+    "running": "▶",
+    "stale": "▲",
+    "paused": "❚❚",
+    "finished": "✔",
+    "aborted": "■",
+    "interrupted": "▲",
+    "failed": "✖",
+    "replay": "▷",
+}
+_OF_EXIT: dict[str, State] = {"success": "finished", "abort": "aborted", "fail": "failed"}
+_SHORTEST_SILENCE_SECOND = 30.0
+_SILENCE_PER_GAP = 3.0
+_RECOVERED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One last value: what it is, the number as text, its unit."""
+
+    label: str
+    number: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """All texts of the status line. `fraction` is None where the length of the run is unknown."""
+
+    state: State
+    title: str
+    detail: str = ""
+    progress: str = ""
+    fraction: float | None = None
+    values: tuple[Value, ...] = ()
+    age: str = ""
+    warning: str = ""
+
+
+def state_of_stop(exit_status: str, reason: str) -> State:
+    """State of a run with a stop document; if that was added after the writer died: interrupted."""
+    if exit_status in ("abort", "aborted") and reason.startswith(_RECOVERED):
+        return "interrupted"
+    return _OF_EXIT.get(exit_status, "failed")
+
+
+def describe(
+    model: RunModel,
+    *,
+    now_unix_second: float,
+    writer_alive: bool = True,
+    replay_title: str | None = None,
+    damaged: int = 0,
+) -> Status:
+    """The status of a run.
+
+    Args:
+        model: What is known of it.
+        now_unix_second: Wall time now.
+        writer_alive: Whether somebody holds the run's lock.
+        replay_title: What is replayed, if this is no live run; ages then mean nothing and are left out.
+        damaged: Stretches of the journal that could not be read.
+    """
+    replayed = replay_title is not None
+    state = _state(model, now_unix_second, writer_alive, replayed)
+    return Status(
+        state=state,
+        title=_title(model) or replay_title or "",
+        detail=_detail(model, state),
+        progress=model.progress.time_line if model.progress.step_count else "",
+        fraction=model.progress.fraction,
+        values=_values(model),
+        age="" if replayed else _age(model, now_unix_second),
+        warning=_warning(model, damaged),
+    )
+
+
+def _state(model: RunModel, now: float, writer_alive: bool, replayed: bool) -> State:
+    if model.stop is not None:
+        return state_of_stop(str(model.stop.get("exit_status", "")), str(model.stop.get("reason", "")))
+    if replayed:
+        return "replay"
+    if model.start is None:
+        return "waiting"
+    if not writer_alive:
+        return "interrupted"
+    if model.paused:
+        return "paused"
+    return "stale" if _silence(model, now) > _longest_silence(model) else "running"
+
+
+def _silence(model: RunModel, now: float) -> float:
+    return now - model.last_data_unix_second if model.last_data_unix_second is not None else 0.0
+
+
+def _longest_silence(model: RunModel) -> float:
+    """How long a running measurement may say nothing before that is worth a word (s)."""
+    return max(_SHORTEST_SILENCE_SECOND, _SILENCE_PER_GAP * model.longest_gap_second)
+
+
+def _title(model: RunModel) -> str:
+    cell = ", ".join(part for part in (model.cell_id, model.coating) if part)
+    return " · ".join(part for part in (model.plan_name, cell) if part)
+
+
+def _detail(model: RunModel, state: State) -> str:
+    reason = str(model.stop.get("reason", "")) if model.stop else ""
+    if reason and state != "finished":
+        return reason
+    step = model.progress.step_line
+    if model.stop is None:
+        return step
+    number = model.progress.steps_done
+    steps = f"{number} steps" if number else ""
+    points = f"{grouped(model.timeseries.rows_fed)} points"
+    return " · ".join(part for part in (steps, points) if part)
+
+
+def _values(model: RunModel) -> tuple[Value, ...]:
+    row = model.last.get("timeseries", {})
+    found = [
+        Value("Voltage", *volt_parts(row.get("voltage_volt"))),
+        Value("Current", *si_parts(row.get("current_ampere"), "A")),
+    ]
+    environment = model.last.get("environment", {})
+    for column, label, show in _ENVIRONMENT:
+        value = environment.get(column)
+        if isinstance(value, int | float) and isfinite(value):
+            found.append(Value(label, *show(float(value))))
+    return tuple(found)
+
+
+def _celsius(value: float) -> tuple[str, str]:
+    return f"{value:.1f}".replace("-", "−"), "°C"
+
+
+def _megapascal(value: float) -> tuple[str, str]:
+    return f"{value / 1e6:.1f}".replace("-", "−"), "MPa"
+
+
+_Show = Callable[[float], tuple[str, str]]
+_ENVIRONMENT: tuple[tuple[str, str, _Show], ...] = (
+    ("temperature_t1_celsius", "Temperature", _celsius),
+    ("surface_pressure_pa", "Stack pressure", _megapascal),
+)
+
+
+def _age(model: RunModel, now: float) -> str:
+    ended = _unix_second(model.stop)
+    if ended is not None:
+        return f"ended {duration_text(now - ended)} ago"
+    if model.last_data_unix_second is None:
+        return ""
+    return f"data {duration_text(_silence(model, now))} old"
+
+
+def _unix_second(doc: dict[str, Any] | None) -> float | None:
+    when = (doc or {}).get("time")
+    return float(when) if isinstance(when, int | float) else None
+
+
+def _warning(model: RunModel, damaged: int) -> str:
+    told = []
+    if model.alarms:
+        last = model.last["alarms"]
+        more = f" (and {model.alarms - 1} more)" if model.alarms > 1 else ""
+        what = " ".join(str(last[key]) for key in ("kind", "source") if last.get(key))
+        action = f": {last['action']}" if last.get("action") else ""
+        told.append(f"alarm: {what}{action}{more}")
+    if damaged:
+        told.append(f"{damaged} damaged stretch{'es' if damaged > 1 else ''} of the journal skipped")
+    return " · ".join(told)

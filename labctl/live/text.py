@@ -1,0 +1,73 @@
+"""Numbers as people read them: SI prefixes, fixed digits, clock-like times."""
+
+from __future__ import annotations
+
+from math import isfinite, isnan
+
+_PREFIXES = (
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+)
+NO_VALUE = "–"
+
+
+def si_prefix(magnitude: float) -> tuple[float, str]:
+    """Scale and prefix that bring a magnitude into 1 ... 1000, e.g. (1e-6, "µ") for 4.2e-5.
+
+    Zero and what is not finite have no prefix; below 1 p the prefix stays p.
+    """
+    if not isfinite(magnitude) or magnitude == 0:
+        return 1.0, ""
+    for scale, prefix in _PREFIXES:
+        if abs(magnitude) >= scale * 0.9999995:
+            return scale, prefix.strip()
+    return _PREFIXES[-1]
+
+
+def significant(value: float, digits: int) -> str:
+    """A plain number with `digits` significant digits and a true minus sign, e.g. "84.00" or "−3.612"."""
+    if not isfinite(value):
+        return NO_VALUE
+    if value == 0:
+        return "0"
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 1
+    return f"{value:.{max(digits - whole, 0)}f}".replace("-", "−")
+
+
+def si_parts(value: float | None, unit: str, digits: int = 4) -> tuple[str, str]:
+    """Number and prefixed unit, e.g. ("84.00", "µA"); (NO_VALUE, unit) where there is no reading."""
+    if value is None or isnan(value):
+        return NO_VALUE, unit
+    scale, prefix = si_prefix(value)
+    return significant(value / scale, digits), prefix + unit
+
+
+def volt_parts(value: float | None) -> tuple[str, str]:
+    """A cell voltage: always in V, to 0.1 mV."""
+    if value is None or not isfinite(value):
+        return NO_VALUE, "V"
+    return f"{value:.4f}".replace("-", "−"), "V"
+
+
+def clock_text(second: float) -> str:
+    """An instant of a run to the second (to 10 ms in the first minute), e.g. "12 h 20 min 05 s"."""
+    if second < 60:
+        return f"{second:.2f} s"
+    whole = round(second)
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, seconds = divmod(rest, 60)
+    day = f"{days} d " if days else ""
+    hour = f"{hours} h " if hours or days else ""
+    return f"{day}{hour}{minutes:0{2 if hour else 1}d} min {seconds:02d} s"
+
+
+def grouped(count: int) -> str:
+    """A count with thin groups of three, e.g. "1 234 567"."""
+    return f"{count:,}".replace(",", "\u202f")

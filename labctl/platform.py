@@ -1,0 +1,279 @@
+"""What differs between operating systems: locks, syncing, ending processes, private files.
+
+"Alive means locked": a process that writes a run, serves a store or owns a port holds a lock on a file. The
+kernel drops the lock with the process, so a lock never outlives its owner and nobody has to guess from a pid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import select
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from labctl.errors import LabctlError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_LOCKED_BYTE = 1 << 30  # Windows locks are mandatory: lock far behind the pid, so that it stays readable
+_PROBE_TRIES, _PROBE_WAIT_SECOND = (
+    10,
+    0.005,
+)  # `is_locked` of somebody else holds a shared lock for microseconds
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+class FileLock:
+    """An exclusive lock on a file, held by this process until released or dead, never by its children.
+
+    The holder's pid is written into the file; it serves messages only. The file itself is left behind,
+    because unlinking it would let two processes hold "the" lock on two files of one name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._fd: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if nobody holds it; True when it is now held by this object."""
+        if self._fd is not None:
+            return True
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        for attempt in range(_PROBE_TRIES):
+            if _try_lock(fd):
+                os.ftruncate(fd, 0)
+                os.write(fd, b"%d\n" % os.getpid())
+                self._fd = fd
+                _held.add(self)
+                return True
+            if attempt < _PROBE_TRIES - 1:
+                threading.Event().wait(_PROBE_WAIT_SECOND)
+        os.close(fd)
+        return False
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens when it is not held."""
+        fd, self._fd = self._fd, None
+        _held.discard(self)
+        if fd is not None:
+            os.close(fd)
+
+    def owner_pid(self) -> int | None:
+        """The pid of the process that holds the lock, for messages only; None when nobody does."""
+        if self._fd is None and not is_locked(self.path):
+            return None
+        try:
+            return int(self.path.read_text(encoding="ascii").strip())
+        except (OSError, ValueError):
+            return None
+
+    def __enter__(self) -> Self:
+        if not self.acquire():
+            raise LabctlError(f"{self.path}: locked by process {self.owner_pid() or 'unknown'}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()
+
+
+def is_locked(path: str | os.PathLike[str]) -> bool:
+    """True while some process (this one included) holds the lock on `path`."""
+    try:
+        fd = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(fd, shared=True)
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int, shared: bool = False) -> bool:
+    try:
+        if sys.platform == "win32":
+            os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+            os.lseek(fd, 0, os.SEEK_SET)
+        else:
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _drop_after_fork() -> None:
+    # A forked child shares the parent's open file, and with it the lock: it must not keep it alive.
+    for lock in list(_held):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_after_fork)
+
+
+def port_lock(address: str) -> FileLock:
+    """The lock of an instrument port, one per machine and port whatever alias names it.
+
+    Args:
+        address: A pyserial URL (`/dev/ttyACM0`, `COM3`, `socket://host:port`) or a VISA resource
+            (`TCPIP::host::5025::SOCKET`, `ASRL/dev/ttyUSB0::INSTR`).
+    """
+    key = port_key(address)
+    name = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[-40:]
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return FileLock(_lock_directory() / f"{name}-{digest}.lock")
+
+
+def port_key(address: str) -> str:
+    """The one name of a port: device files resolved, hosts as numbers, VISA and pyserial forms made equal."""
+    address = address.strip()
+    visa = re.fullmatch(r"(TCPIP|ASRL)(\d*|/[^:]*|COM\d+)::(.*)", address, re.IGNORECASE)
+    if visa and visa[1].upper() == "TCPIP":
+        host, _, rest = visa[3].partition("::")
+        port = rest.upper().removesuffix("::SOCKET").removesuffix("::INSTR")
+        return f"tcp:{_host_number(host)}:{'inst0' if port in ('', 'INSTR') else port.lower()}"
+    if visa:
+        address = visa[2] if not visa[2].isdigit() else f"COM{visa[2]}"
+    if "://" in address:
+        parts = urlsplit(address)
+        return f"tcp:{_host_number(parts.hostname or '')}:{parts.port or 0}"
+    com = re.fullmatch(r"(?:\\\\\.\\)?(COM\d+):?", address, re.IGNORECASE)
+    if com:
+        return f"serial:{com[1].upper()}"
+    return f"serial:{os.path.realpath(address)}" if "/" in address else f"visa:{address.upper()}"
+
+
+def _host_number(host: str) -> str:
+    try:
+        numbers = sorted(str(entry[4][0]) for entry in socket.getaddrinfo(host, None))
+    except OSError:
+        return host.lower()
+    return "127.0.0.1" if "::1" in numbers or numbers[0].startswith("127.") else numbers[0]
+
+
+def _lock_directory() -> Path:
+    # Not TMPDIR: two shells with different settings must meet in one place.
+    base, user = (Path("/tmp"), os.getuid()) if sys.platform != "win32" else (Path(tempfile.gettempdir()), 0)
+    directory = base / f"labctl-locks-{user}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if sys.platform != "win32" and (
+        not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o077
+    ):
+        raise LabctlError(f"{directory}: must be a directory of user {user} with mode 0700; remove it")
+    return directory
+
+
+def open_to_append(path: str | os.PathLike[str], *, new: bool = False) -> int:
+    """Descriptor of `path` for writes at its end, bytes as they are; `new` refuses an existing file."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    return os.open(path, flags | (os.O_EXCL if new else 0), 0o644)
+
+
+def sync(fd: int) -> None:
+    """Return once the data written to `fd` are on the medium."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync() on macOS stops at the drive's own cache
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+    else:
+        os.fsync(fd)
+
+
+def sync_directory(directory: str | os.PathLike[str]) -> None:
+    """Return once new or renamed entries of `directory` are on the medium (nothing to do on Windows)."""
+    if sys.platform == "win32":
+        return
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def terminate(pid: int, timeout_second: float) -> bool:
+    """Ask process `pid` to end (SIGTERM), force it (SIGKILL) after `timeout_second`; True when it is gone.
+
+    Raises:
+        PermissionError: The process belongs to somebody else.
+        ValueError: `pid` is this process or not a process of ours to end.
+    """
+    if pid <= 1 or pid == os.getpid():
+        raise ValueError(f"pid {pid} must be another process, greater than 1")
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return True
+        if _ended(pid, timeout_second):
+            return True
+    return False
+
+
+def _ended(pid: int, timeout_second: float) -> bool:
+    if hasattr(os, "pidfd_open"):
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(select.select([fd], [], [], timeout_second)[0])
+        finally:
+            os.close(fd)
+    deadline = time.monotonic() + timeout_second
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, getattr(os, "WNOHANG", 0))
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        threading.Event().wait(0.02)
+    return False
+
+
+def write_private(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path`, readable and writable by its owner only, wholly or not at all."""
+    _replace(Path(path), data, 0o600)
+
+
+def replace_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path` so that a reader, or a power cut, finds the old content or the new."""
+    _replace(Path(path), data, 0o666)
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            sync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)

@@ -1,0 +1,46 @@
+"""The one place where labctl reaches drivers, plans, the executor and the bench: by entry points, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from labctl.errors import ConfigurationError
+
+DRIVERS, PLANS, BENCH = "labctl.drivers", "labctl.plans", "labctl.bench"
+
+
+def _registered(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def load_driver(name: str, where: str, field: str) -> Callable[..., Any]:
+    """The driver registered as `name`; `where` and `field` say who asked, for the error."""
+    drivers = _registered(DRIVERS)
+    if name not in drivers:
+        allowed = f"no such driver; registered are {', '.join(sorted(drivers)) or 'none'}"
+        raise ConfigurationError(where, field, name, allowed)
+    return drivers[name].load()
+
+
+def plan_names() -> list[str]:
+    """Names of the registered plans."""
+    return sorted(_registered(PLANS))
+
+
+def load_plan(name: str) -> Callable[..., Any]:
+    """The plan registered as `name`."""
+    plans = _registered(PLANS)
+    if name not in plans:
+        allowed = f"no such plan; registered are {', '.join(sorted(plans)) or 'none'}"
+        raise ConfigurationError("labctl run", "plan", name, allowed)
+    return plans[name].load()
+
+
+def load_bench() -> Callable[..., Any]:
+    """The function that starts or finds the simulated bench of a station."""
+    benches = _registered(BENCH)
+    if "ensure" not in benches:
+        raise ConfigurationError("labctl", "simulate", None, "no simulated bench is installed")
+    return benches["ensure"].load()

@@ -1,0 +1,1 @@
+"""Safety: limits today; interlock and guard have their own modules."""

@@ -1,0 +1,122 @@
+"""A session: one station with one cell, its devices, and a RunEngine whose only subscriber is the journal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labctl import __version__
+from labctl.cell import Cell
+from labctl.clock import Clock, MonotonicClock
+from labctl.config import Station
+from labctl.errors import ConfigurationError, DeviceError, PortInUseError
+from labctl.journal import Journal
+from labctl.plugins import load_bench, load_driver
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
+
+logger = logging.getLogger(__name__)
+_VERSIONED = ("bluesky", "ophyd", "event-model", "numpy")
+
+
+@dataclass
+class Session:
+    """What a person works with; made by `open_session`, which also takes it down again."""
+
+    station: Station
+    cell: Cell
+    data_directory: Path
+    RE: RunEngine
+    journal: Journal
+    devices: dict[str, Any] = field(default_factory=dict)
+    bench: Any = None
+
+    @property
+    def cycler(self) -> Any:
+        """The station's cycler."""
+        return self.devices["cycler"]
+
+
+@contextmanager
+def open_session(
+    station: Station,
+    cell: Cell,
+    data_directory: Path,
+    *,
+    fresh_bench: bool = False,
+    connect: bool = True,
+    context_managers: Sequence[Any] = (),
+) -> Iterator[Session]:
+    """Open the station: bench if it is simulated, devices by their registered drivers, journal, RunEngine.
+
+    Args:
+        station: the station record.
+        cell: the cell in it; its limits narrow the station's.
+        data_directory: where runs go; created when missing.
+        fresh_bench: a private simulated bench that ends with the session.
+        connect: connect the devices; without, nothing on the wire is touched.
+        context_managers: of the RunEngine, for instance what Ctrl-C does.
+
+    Raises:
+        ConfigurationError: a device cannot be reached, or its driver or options are wrong.
+        PortInUseError: another process holds a port.
+    """
+    from bluesky import RunEngine
+
+    with ExitStack() as stack:
+        data_directory.mkdir(parents=True, exist_ok=True)
+        bench = None
+        if station.simulate is not None and connect:
+            bench = load_bench()(station, data_directory, cell=cell, fresh=fresh_bench)
+            stack.callback(bench.close)
+        clock: Clock = bench.clock if bench is not None else MonotonicClock()
+        devices = {role: _make_device(station, role, cell, clock, bench) for role in station.devices}
+        journal = Journal(data_directory, test_time=devices["cycler"].test_time_second)
+        stack.callback(journal.close)
+        engine = RunEngine({}, context_managers=list(context_managers))
+        engine.md.update(_session_metadata(station))
+        engine.subscribe(journal)
+        session = Session(station, cell, data_directory, engine, journal, devices, bench)
+        for role, device in devices.items():
+            device.on_alarm = journal.alarm
+            if connect:
+                _connect(station, role, device)
+                stack.callback(device.disconnect)
+        yield session
+
+
+def _make_device(station: Station, role: str, cell: Cell, clock: Clock, bench: Any) -> Any:
+    entry = station.devices[role]
+    where = str(station.path or station.name)
+    driver = load_driver(entry.driver, where, f"devices.{role}.driver")
+    address = bench.addresses[role] if bench is not None else entry.address or "not-connected"
+    limits = station.limits.narrowed_by(cell.limits)
+    try:
+        return driver(address, name=role, clock=clock, limits=limits, **entry.options)
+    except TypeError as error:
+        raise ConfigurationError(where, f"devices.{role}.options", dict(entry.options), str(error)) from error
+
+
+def _connect(station: Station, role: str, device: Any) -> None:
+    try:
+        device.connect()
+    except PortInUseError:
+        raise
+    except DeviceError as error:
+        where = str(station.path or station.name)
+        field_name = f"devices.{role}.address"
+        raise ConfigurationError(where, field_name, device.prefix, str(error)) from error
+
+
+def _session_metadata(station: Station) -> dict[str, Any]:
+    versions = {name.replace("-", "_"): version(name) for name in _VERSIONED}
+    return {
+        "station": {"name": station.name, "simulated": station.simulate is not None},
+        "versions": {"labctl": __version__, **versions},
+    }

@@ -1,0 +1,1 @@
+"""Tiled document store: the service, the shipper that fills it, the client that reads it."""

@@ -1,0 +1,56 @@
+"""Units that names and texts carry: the unit at the end of a field's name, and C-rates."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+
+_UNIT_OF_SUFFIX = {
+    "_mah_per_g": "mAh/g",
+    "_g_per_cm3": "g/cm3",
+    "_g_per_mol": "g/mol",
+    "_cm3_per_mol": "cm3/mol",
+    "_ms_per_cm": "mS/cm",
+    "_mm": "mm",
+    "_um": "um",
+    "_mg": "mg",
+    "_ma": "mA",
+    "_mpa": "MPa",
+    "_pa": "Pa",
+    "_volt": "V",
+    "_ampere": "A",
+    "_celsius": "degrees Celsius",
+    "_second": "s",
+    "_percent": "percent",
+    "_fraction": "a fraction from 0 to 1",
+}
+_C_RATE = re.compile(
+    r"(?P<factor>\d+\.?\d*|\.\d+)?\s*C\s*(?:/\s*(?P<divisor>\d+\.?\d*|\.\d+))?", re.IGNORECASE
+)
+C_RATE_FORMS = "a C-rate > 0 such as 'C/20', '0.5C', '1C', or a plain number (0.05 means C/20)"
+
+
+def unit_of(name: str) -> str | None:
+    """The unit that a field's name ends in, as people write it; None if it names none."""
+    fits = [suffix for suffix in _UNIT_OF_SUFFIX if name.endswith(suffix)]
+    return _UNIT_OF_SUFFIX[max(fits, key=len)] if fits else None
+
+
+def parse_c_rate(rate: str | float) -> float:
+    """C-rate (1/h) from "C/20", "1C", "0.5C", "2 C", "C/3" or a plain number.
+
+    Raises:
+        ValueError: for anything else; the text says what is allowed.
+    """
+    value = _c_rate_of_text(rate) if isinstance(rate, str) else rate
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value <= 0:
+        raise ValueError(f"must be {C_RATE_FORMS}")
+    return float(value)
+
+
+def _c_rate_of_text(text: str) -> float | None:
+    match = _C_RATE.fullmatch(text.strip())
+    if match is None:
+        return None
+    divisor = float(match["divisor"] or 1.0)
+    return float(match["factor"] or 1.0) / divisor if divisor > 0 else None

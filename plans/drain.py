@@ -1,0 +1,73 @@
+"""Plan stubs that survive a pause: waiting for statuses, and draining a stream while a program runs.
+
+Group waits and rewinding are not used: on a pause they would replay `kickoff`, repeat rows, or take half a
+pulse for a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bluesky import Msg
+from bluesky import plan_stubs as bps
+from bluesky.protocols import Status
+from bluesky.utils import MsgGenerator
+
+from devices.protocols import StreamFlyer
+
+FLUSH_SECOND = 0.5
+
+
+def _bell(status: Status) -> Callable[[], Awaitable[None]]:
+    """A factory of waits that end when `status` is done or after FLUSH_SECOND, whichever comes first."""
+    rung: list[asyncio.Event] = []
+
+    async def wait() -> None:
+        if not rung:
+            loop, event = asyncio.get_running_loop(), asyncio.Event()
+            rung.append(event)
+
+            def ring(_: Status) -> None:
+                loop.call_soon_threadsafe(event.set)
+
+            status.add_callback(ring)
+        try:
+            await asyncio.wait_for(rung[0].wait(), FLUSH_SECOND)
+        except TimeoutError:
+            return
+
+    return wait
+
+
+def settle(status: Status) -> MsgGenerator[None]:
+    """Wait until `status` is done, whatever pauses come between; raises what it failed with."""
+    bell = _bell(status)
+    while not status.done:
+        yield Msg("wait_for", None, [bell])
+    _raise_failure(status)
+
+
+def drain(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
+    """Collect `flyer` into `stream` until its program's own status is done; that status outlives a pause."""
+    status: Status = yield from bps.complete(flyer, wait=False)  # type: ignore[arg-type]
+    bell = _bell(status)
+    while True:
+        if not status.done:
+            yield Msg("wait_for", None, [bell])
+        done = status.done
+        yield from collect(flyer, stream)
+        if done:
+            break
+    _raise_failure(status)
+
+
+def collect(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
+    """Turn what has arrived into event pages."""
+    yield from bps.collect(flyer, name=stream, return_payload=False)  # type: ignore[arg-type]
+
+
+def _raise_failure(status: Any) -> None:
+    if not status.success:
+        raise status.exception()
