@@ -20,8 +20,10 @@ PREFIX_EXPONENT = {
 _SCALE = {prefix: (10.0 ** max(e, 0), 10.0 ** max(-e, 0)) for prefix, e in PREFIX_EXPONENT.items()}
 _OFFSET = 1 << 27  # packages carry 28-bit values with this offset
 _LITERAL_PREFIXES = ("", "m", "u", "n", "p", "f", "a")
-_LARGEST_LITERAL = 99_999_999
+_LARGEST_LITERAL = 999_999_999
 _VALUE = re.compile(r"^[0-9A-F]{7}[afpnum kMGTPEi]$")
+
+_METADATA = re.compile(r"^(1(?P<status>[0-9A-F])|2(?P<range>[0-9A-F]{2})|[03-9][0-9A-F]+)$")
 
 STATUS_TEXT = {1: "timing not met", 2: "overload", 4: "underload", 8: "overload warning"}
 
@@ -91,7 +93,7 @@ class Value:
 
 
 def literal(value: float) -> str:
-    """A number as a MethodSCRIPT literal: integer and SI prefix, no decimals, 8 significant digits.
+    """A number as a MethodSCRIPT literal: integer and SI prefix, no decimals, true to 5e-7.
 
     Raises:
         ValueError: not finite, or too large or too small to be written.
@@ -142,13 +144,13 @@ def _parse_variable(part: str) -> Value:
     if rest and not rest.startswith(","):
         raise TransportError(f"damaged variable {part[:40]!r}")
     for meta in rest[1:].split(",") if rest else ():
-        try:
-            if meta[0] == "1" and len(meta) == 2:
-                status = int(meta[1], 16)
-            elif meta[0] == "2" and len(meta) == 3:
-                range_index = int(meta[1:], 16)
-        except (ValueError, IndexError) as error:
-            raise TransportError(f"damaged metadata {meta!r} in {part[:40]!r}") from error
+        match = _METADATA.match(meta)
+        if match is None:
+            raise TransportError(f"damaged metadata {meta!r} in {part[:40]!r}")
+        if match["status"]:
+            status = int(match["status"], 16)
+        elif match["range"]:
+            range_index = int(match["range"], 16)
     return Value(kind, value, status, range_index)
 
 

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 _MIN_STEPS_TO_JUDGE = 8  # fewer finished steps say nothing about the rest of the protocol
-_CLEARLY_AHEAD = 0.8
+_CLEARLY_AHEAD, _CLEARLY_LATE = 0.8, 1.02
 _STEP_TEXT = {
     "rest": "rest",
     "cc_charge": "CC charge",
@@ -217,9 +217,9 @@ class Progress:
         return " · ".join(parts)
 
     def _left(self) -> list[str]:
-        cell, wall = self.cell_time_left_second, self.wall_time_left_second
+        cell, wall, known = self.cell_time_left_second, self.wall_time_left_second, self.duration_second
         if cell is None:
-            late = self.fraction is not None and self.fraction >= 1
+            late = known is not None and self.test_time_second > _CLEARLY_LATE * known
             return ["longer than estimated"] if late else []
         if wall is None or abs(wall - cell) < 0.05 * cell:
             return [f"{duration_text(cell)} left"]

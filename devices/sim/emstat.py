@@ -94,7 +94,9 @@ def refuse_type(name: str) -> int | None:
 
 def refuse_ranging(kind: str, values: tuple[Number, ...]) -> int | None:
     """A range of `kind` (ab, da: potential; ba, db: current) for these extremes."""
-    check = {"ab": refuse_potential, "da": refuse_potential, "ba": refuse_current, "db": refuse_current}.get(kind)
+    check = {"ab": refuse_potential, "da": refuse_potential, "ba": refuse_current, "db": refuse_current}.get(
+        kind
+    )
     if check is None:
         return refuse_type(kind) or NO_RANGING
     return next((code for code in map(check, values) if code is not None), None)

@@ -26,7 +26,9 @@ _OCP_SHIFT = _OCP_STEEPNESS * _OCP_CENTRE
 _OCP_GRADIENT = _OCP_AMPLITUDE * _OCP_STEEPNESS
 _OCP_OFFSET_VOLT: Final = 4.4875
 _OCP_SLOPE_VOLT: Final = -0.8090
-_OCP_SLOPE_AT_CENTRES: Final = _OCP_SLOPE_VOLT + float(_OCP_GRADIENT.sum())  # were all tanh terms at their centres
+_OCP_SLOPE_AT_CENTRES: Final = _OCP_SLOPE_VOLT + float(
+    _OCP_GRADIENT.sum()
+)  # were all tanh terms at their centres
 
 # That fit has no end-of-discharge drop (3.49 V at x = 1), so a discharge would never reach its cut-off. The
 # drop below is 20 mV at x = 0.90 and grows e-fold each 0.012; past 3 V (x = 0.96) it goes on as a straight
@@ -38,7 +40,9 @@ _DROP_LINEAR_FROM: Final = 5.0  # in units of the width past the start: 0.02 V *
 
 # O'Regan et al., Electrochim. Acta 425 (2022) 140700, NMC811 at 25 degC: 2.7 * 10^(sum of Gaussians).
 # Rows: amplitude (decades), centre (1), width squared (1).
-_DIFFUSIVITY_PEAKS = np.array([[-0.9231, -0.4066, -0.993], [0.3216, 0.4532, 0.8098], [0.002534, 0.003926, 0.09924]])
+_DIFFUSIVITY_PEAKS = np.array(
+    [[-0.9231, -0.4066, -0.993], [0.3216, 0.4532, 0.8098], [0.002534, 0.003926, 0.09924]]
+)
 _PEAK_AMPLITUDE, _PEAK_CENTRE, _PEAK_WIDTH = _DIFFUSIVITY_PEAKS
 _DIFFUSIVITY_EXPONENT: Final = -13.96
 _DIFFUSIVITY_FACTOR: Final = 2.7

@@ -15,9 +15,7 @@ _SAME_INSTANT_SECOND = 1e-7
 
 
 class TwoPole(Protocol):
-    """Terminals in virtual time. Voltages in V, currents in A (> 0 charges), times in s of the bench's clock."""
-
-    cell_id: str | None
+    """Terminals in virtual time: V, A (> 0 charges), and s of the bench's clock."""
 
     def advance_to(self, time_second: float) -> None:
         """Let time pass under the present control; nothing happens if that instant is over."""
@@ -56,7 +54,6 @@ class TwoPole(Protocol):
 class OpenLeads:
     """No cell: no voltage without current, and the compliance limit with it."""
 
-    cell_id = None
     charge_ah = 0.0
 
     def __init__(self) -> None:
@@ -94,7 +91,7 @@ class MountedPellet:
     """A pellet in the bench. `cell_id` names its record; its own time is shifted to the bench's clock."""
 
     def __init__(self, cell_id: str, pellet: Pellet, now_second: float) -> None:
-        self.cell_id: str | None = cell_id
+        self.cell_id = cell_id
         self.pellet = pellet
         self._offset_second = now_second - pellet.time_second
 

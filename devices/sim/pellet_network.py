@@ -28,7 +28,9 @@ from devices.sim.materials import (
 from devices.sim.pellet_parameters import REFERENCE_PRESSURE_PA, PelletParameters
 
 MINIMUM_PRESSURE_PA = 1e5  # an unloaded pellet still feels the atmosphere; the contact laws end here
-_STOICHIOMETRY_FLOOR = 0.005  # the exchange current, zero at x = 0 and 1, is held constant within this of both
+_STOICHIOMETRY_FLOOR = (
+    0.005  # the exchange current, zero at x = 0 and 1, is held constant within this of both
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,9 @@ def contact_fraction_at(parameters: PelletParameters, pressure_pa: float) -> flo
     return min(parameters.contact_fraction * ratio, 1.0)
 
 
-def build_network(parameters: PelletParameters, temperature_kelvin: float, pressure_pa: float) -> PelletNetwork:
+def build_network(
+    parameters: PelletParameters, temperature_kelvin: float, pressure_pa: float
+) -> PelletNetwork:
     """The network at a temperature (K) and a stack pressure (Pa)."""
     p = parameters
     theta = contact_fraction_at(p, pressure_pa)

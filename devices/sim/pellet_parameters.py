@@ -15,8 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from devices.sim.materials import FARADAY_CONSTANT, Array, oregan_diffusivity
 
-REFERENCE_PRESSURE_PA: Final = 50e6  # stack pressure at which contact fraction and contact resistances are stated
-_REFERENCE_AREA_M2: Final = math.pi / 4 * 10e-3**2  # die of 10 mm, for which the area-free resistances are known
+REFERENCE_PRESSURE_PA: Final = (
+    50e6  # stack pressure at which contact fraction and contact resistances are stated
+)
+_REFERENCE_AREA_M2: Final = (
+    math.pi / 4 * 10e-3**2
+)  # die of 10 mm, for which the area-free resistances are known
 
 Diffusivity = Callable[[Array], Array]
 

@@ -26,7 +26,7 @@ class StepSchedule:
 
     first_second: float = 20e-6
     fast_growth: float = 1.5
-    fast_until_second: float = 2e-3  # length of a step, not time
+    fast_until_second: float = 5e-4  # length of a step, not time
     first_environment_second: float = 10e-3
     fast_environment_until_second: float = 0.1
     growth: float = 1.12

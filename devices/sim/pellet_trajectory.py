@@ -84,7 +84,12 @@ class Trajectory:
             )
         self._time_second, self._inside = time_second, None
         if time_second == step.end_second:
-            self._begin_second, self._state, self._curve, self._step = time_second, step.state, step.curve, None
+            self._begin_second, self._state, self._curve, self._step = (
+                time_second,
+                step.state,
+                step.curve,
+                None,
+            )
             self._step_second = self._schedule.following(
                 self._step_second,
                 is_open=self.control.mode == "open",

@@ -110,6 +110,12 @@ class ReplayController(LiveController):
         """The status line's texts."""
         return describe(self.model, now_unix_second=now_unix_second, replay_title=self._title)
 
+    def message(self) -> str:
+        """Why there is no curve, "" if there is one."""
+        told = super().message()
+        ended = self.feed is None or (self.feed.finished and self.feed.error is None)
+        return "The run holds no samples" if told and ended else told
+
     def title(self) -> str:
         """The window's title."""
         return f"{self._title} · labctl"

@@ -118,6 +118,14 @@ class Series:
         y[:, 1], y[:, 2] = self._pyramids[name].extremes(starts, ends)
         return x.ravel(), y.ravel()
 
+    def peak(self, name: str) -> float:
+        """Largest magnitude in a curve, 0 while there is none."""
+        count = len(self)
+        if not count:
+            return 0.0
+        low, high = self._pyramids[name].extremes(np.array([0]), np.array([count]))
+        return float(np.nan_to_num(np.maximum(-low, high))[0])
+
     def nearest(self, time_second: float) -> int | None:
         """Number of the row nearest to a time; None when there is none."""
         time = self.time

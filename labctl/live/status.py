@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from labctl.live.model import RunModel
-from labctl.live.text import grouped, si_parts, volt_parts
+from labctl.live.text import ampere_parts, grouped, volt_parts
 from labctl.progress import duration_text
 
 State = Literal[
@@ -147,9 +147,10 @@ def _detail(model: RunModel, state: State) -> str:
 
 def _values(model: RunModel) -> tuple[Value, ...]:
     row = model.last.get("timeseries", {})
+    peak = model.timeseries.peak("current_ampere")
     found = [
         Value("Voltage", *volt_parts(row.get("voltage_volt"))),
-        Value("Current", *si_parts(row.get("current_ampere"), "A")),
+        Value("Current (charge > 0)", *ampere_parts(row.get("current_ampere"), peak)),
     ]
     environment = model.last.get("environment", {})
     for column, label, show in _ENVIRONMENT:

@@ -15,6 +15,7 @@ _PREFIXES = (
     (1e-12, "p"),
 )
 NO_VALUE = "–"
+_NOTHING_BESIDE = 1e-5  # beyond what an instrument resolves in one current range
 
 
 def si_prefix(magnitude: float) -> tuple[float, str]:
@@ -46,6 +47,14 @@ def si_parts(value: float | None, unit: str, digits: int = 4) -> tuple[str, str]
         return NO_VALUE, unit
     scale, prefix = si_prefix(value)
     return significant(value / scale, digits), prefix + unit
+
+
+def ampere_parts(value: float | None, peak: float) -> tuple[str, str]:
+    """A current (A); next to nothing beside the run's `peak` is told in its unit: a rest reads 0.000."""
+    if value is not None and abs(value) < _NOTHING_BESIDE * peak:
+        scale, prefix = si_prefix(peak)
+        return f"{value / scale + 0.0:.3f}".replace("-0.000", "0.000").replace("-", "−"), f"{prefix}A"
+    return si_parts(value, "A")
 
 
 def volt_parts(value: float | None) -> tuple[str, str]:

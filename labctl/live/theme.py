@@ -123,8 +123,7 @@ QLabel#caption {{ font-size: 11px; }}
 QLabel#value {{ font-size: 27px; font-weight: 600; }}
 QLabel#unit {{ font-size: 15px; color: {theme.muted}; }}
 QLabel#warning {{ color: {theme.warning}; font-weight: 600; }}
-QLabel#message {{ color: {theme.muted}; font-size: 17px; background: {theme.plot};
-    border: 1px solid {theme.border}; border-radius: 6px; padding: 14px 22px; }}
+QLabel#message {{ color: {theme.muted}; font-size: 18px; background: {theme.plot}; padding: 40px; }}
 QProgressBar {{ background: {theme.border}; border: none; border-radius: 3px; }}
 QProgressBar::chunk {{ background: {theme.good}; border-radius: 3px; }}
 QListView {{ background: {theme.panel}; border: 1px solid {theme.border}; border-radius: 6px;
@@ -136,6 +135,7 @@ QPushButton:checked {{ background: {theme.selected}; border-color: {theme.done};
 QPushButton:focus, QComboBox:focus {{ border-color: {theme.done}; }}
 QComboBox QAbstractItemView {{ background: {theme.panel}; selection-background-color: {theme.selected};
     selection-color: {theme.text}; }}
+QComboBox::drop-down {{ border: none; width: 22px; }}
 QSplitter::handle {{ background: transparent; }}
 QScrollBar:vertical {{ background: transparent; width: 10px; }}
 QScrollBar::handle:vertical {{ background: {theme.border}; border-radius: 4px; min-height: 30px; }}

@@ -28,6 +28,24 @@ _LIST_WIDTH_PIXEL = 270
 _LAID_OUT_FOR = (1600, 900)  # pictures larger than this by a whole factor are drawn larger, not roomier
 
 
+class SpanBox(QtWidgets.QComboBox):
+    """How much of the run to show while following; draws its own arrow, which a style sheet takes away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, second in _SPANS:
+            self.addItem(name, second)
+        self.setToolTip("How much of the run to show while following")
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:  # noqa: N802 - Qt's spelling
+        """Draw the box and its arrow."""
+        super().paintEvent(event)
+        painter = QtGui.QPainter(self)
+        flags = QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
+        painter.drawText(self.rect().adjusted(0, 0, -9, 0), flags, "▾")
+        painter.end()
+
+
 class LiveWindow(QtWidgets.QMainWindow):
     """Status above, channels at the left, plots in the middle.
 
@@ -60,10 +78,7 @@ class LiveWindow(QtWidgets.QMainWindow):
         self.follow.setChecked(True)
         self.follow.setToolTip("Keep the newest data in view, and go over to the station's next run (F)")
         self.follow.setShortcut("F")
-        self.span = QtWidgets.QComboBox()
-        for name, second in _SPANS:
-            self.span.addItem(name, second)
-        self.span.setToolTip("How much of the run to show while following")
+        self.span = SpanBox()
         self.theme_button = QtWidgets.QPushButton()
         self.theme_button.setToolTip("Dark or light (T)")
         self.readout = QtWidgets.QLabel()

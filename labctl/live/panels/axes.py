@@ -11,17 +11,24 @@ from labctl.live.text import si_prefix
 from labctl.live.timescale import decimals, multiples, time_scale
 
 _GRID_ALPHA = 70  # of 255
+_VALUE_TICK_DENSITY = 1.4
 
 
 class TimeAxis(pg.AxisItem):
-    """Elapsed time, given in s; unit and ticks follow what is in view."""
+    """Elapsed time, given in s; unit and ticks follow what is in view.
 
-    def __init__(self) -> None:
+    Args:
+        labelled: False for a plot that stands above another one with the same axis: grid and ticks only.
+    """
+
+    def __init__(self, *, labelled: bool) -> None:
+        self._labelled = labelled
         self._scale = time_scale(0.0, 1.0, 1.0)
         super().__init__("bottom")
         self.enableAutoSIPrefix(False)
         self.setStyle(maxTextLevel=0, hideOverlappingLabels=False, tickTextOffset=4)
         self.setGrid(_GRID_ALPHA)
+        self.setStyle(showValues=labelled)
         self._choose()
 
     @property
@@ -41,7 +48,7 @@ class TimeAxis(pg.AxisItem):
 
     def _choose(self) -> None:
         before, self._scale = self._scale, time_scale(self.range[0], self.range[1], self.size().width())
-        if before.unit != self._scale.unit or not self.labelText:
+        if self._labelled and (before.unit != self._scale.unit or not self.labelText):
             self.setLabel(f"Elapsed time ({self._scale.unit})")
 
     def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N802
@@ -69,8 +76,9 @@ class ValueAxis(pg.AxisItem):
         self.prefix = ""
         super().__init__("left")
         self.enableAutoSIPrefix(False)
-        self.setStyle(maxTextLevel=0, tickTextOffset=5)
+        self.setStyle(maxTickLevel=1, maxTextLevel=0, tickTextOffset=5)
         self.setGrid(_GRID_ALPHA)
+        self.setTickDensity(_VALUE_TICK_DENSITY)
         self.setLabel(f"{label} ({unit})")
 
     def setRange(self, mn: float, mx: float) -> None:  # noqa: N802 - Qt's spelling

@@ -155,6 +155,15 @@ class ChannelPanel(QtWidgets.QListView):
             self._shown_uid = shown_uid
             self.setCurrentIndex(index)
 
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:  # noqa: N802 - Qt's spelling
+        """Draw the list, or say that there is nothing to list."""
+        super().paintEvent(event)
+        if not self.channels.rows:
+            painter = QtGui.QPainter(self.viewport())
+            painter.setPen(QtGui.QColor(self._delegate.theme.muted))
+            painter.drawText(self.viewport().rect(), QtCore.Qt.AlignmentFlag.AlignCenter, "no runs yet")
+            painter.end()
+
     def apply_theme(self, theme: Theme) -> None:
         """Take other colours."""
         self._delegate.theme = theme

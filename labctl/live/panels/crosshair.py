@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from PySide6 import QtCore
 
 from labctl.live.series import Series
-from labctl.live.text import clock_text, si_parts, volt_parts
+from labctl.live.text import ampere_parts, clock_text, volt_parts
 
 if TYPE_CHECKING:
     from labctl.live.panels.timeseries import CurvePlot
@@ -60,7 +60,10 @@ class Crosshair:
             mark.setVisible(isfinite(value))
             if isfinite(value):
                 mark.setData([instant], [value])
-        volt, current = volt_parts(values["voltage_volt"]), si_parts(values["current_ampere"], "A", 5)
+        volt, current = (
+            volt_parts(values["voltage_volt"]),
+            ampere_parts(values["current_ampere"], series.peak("current_ampere")),
+        )
         return f"{clock_text(instant)}     {volt[0]} {volt[1]}     {current[0]} {current[1]}"
 
     def _pointed_time(self) -> float | None:

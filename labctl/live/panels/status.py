@@ -47,10 +47,12 @@ class ValueTile(QtWidgets.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.setHorizontalSpacing(6)
-        layout.addWidget(self._caption, 0, 0, 1, 3)
-        layout.addWidget(self._number, 1, 0, baseline)
-        layout.addWidget(self._unit, 1, 1, baseline)
+        layout.addWidget(self._caption, 1, 0, 1, 3)
+        layout.addWidget(self._number, 2, 0, baseline)
+        layout.addWidget(self._unit, 2, 1, baseline)
         layout.setColumnStretch(2, 1)
+        layout.setRowStretch(0, 1)
+        layout.setRowStretch(3, 1)
         self._unit.setContentsMargins(0, 0, 0, 4)
         self.setMinimumWidth(_VALUE_WIDTH_PIXEL)
 
@@ -80,6 +82,9 @@ class StatusPanel(QtWidgets.QFrame):
         self.bar.setRange(0, _BAR_STEPS)
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
+        kept = self.bar.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(kept)
         self.tiles: list[ValueTile] = []
         self._lay_out()
 
@@ -123,6 +128,7 @@ class StatusPanel(QtWidgets.QFrame):
         late = status.state == "stale"
         self.age.setText(status.age)
         self.age.setStyleSheet(f"color: {colour if late else self._theme.muted};")
+        self.bar.setStyleSheet(f"QProgressBar::chunk {{ background: {colour}; }}")
         self.bar.setVisible(status.fraction is not None)
         self.bar.setValue(round(_BAR_STEPS * (status.fraction or 0.0)))
         self._show_values(status, faded=status.state != "running")

@@ -14,7 +14,7 @@ from labctl.live.panels.crosshair import Crosshair
 from labctl.live.series import Series
 from labctl.live.theme import Theme
 
-_AXIS_WIDTH_PIXEL = 84
+_AXIS_WIDTH_PIXEL = 78
 _TICK_FONT_PIXEL = 13
 _SHORTEST_SPAN_SECOND = 10.0
 _ROOM_AHEAD = 0.05  # share of the view that is left free for what comes, so that the axis moves in steps
@@ -53,10 +53,10 @@ def _axis_meant(ev: Any, axis: int | None) -> int:
 class CurvePlot:
     """One plot of the panel: its axes, its curve, and its range of values."""
 
-    def __init__(self, column: str, label: str, unit: str, *, prefixed: bool) -> None:
+    def __init__(self, column: str, label: str, unit: str, *, prefixed: bool, lowest: bool) -> None:
         self.column = column
         self.value_axis = ValueAxis(label, unit, prefixed=prefixed)
-        self.time_axis = TimeAxis()
+        self.time_axis = TimeAxis(labelled=lowest)
         self.view = TimeViewBox(enableMenu=False)
         self.view.disableAutoRange()
         axes = {"left": self.value_axis, "bottom": self.time_axis}
@@ -126,8 +126,8 @@ class TimeSeriesPanel(QtWidgets.QWidget):
         self._theme = theme
         self._series: Series | None = None
         self._drawn: tuple[Any, ...] = ()
-        self.voltage = CurvePlot("voltage_volt", "Voltage", "V", prefixed=False)
-        self.current = CurvePlot("current_ampere", "Current, charge > 0", "A", prefixed=True)
+        self.voltage = CurvePlot("voltage_volt", "Voltage", "V", prefixed=False, lowest=False)
+        self.current = CurvePlot("current_ampere", "Current", "A", prefixed=True, lowest=True)
         self.plots = (self.voltage, self.current)
         self._lay_out()
         self.crosshair = Crosshair(self.graphics, self.plots)
@@ -142,15 +142,14 @@ class TimeSeriesPanel(QtWidgets.QWidget):
             self.graphics.addItem(plot.item, row=row, col=0)
             self.graphics.ci.layout.setRowStretchFactor(row, stretch)
         self.current.view.setXLink(self.voltage.view)
-        self.voltage.time_axis.setStyle(showValues=False)
-        self.voltage.time_axis.showLabel(False)
-        self.message = QtWidgets.QLabel(self)
+        self.message = QtWidgets.QLabel()
         self.message.setObjectName("message")
         self.message.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-        layout = QtWidgets.QGridLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.graphics, 0, 0)
-        layout.addWidget(self.message, 0, 0, QtCore.Qt.AlignmentFlag.AlignCenter)
+        self.message.setWordWrap(True)
+        # One or the other: axes without data would show numbers that mean nothing.
+        self._either = QtWidgets.QStackedLayout(self)
+        self._either.addWidget(self.graphics)
+        self._either.addWidget(self.message)
 
     def _connect(self) -> None:
         for plot in self.plots:
@@ -175,8 +174,10 @@ class TimeSeriesPanel(QtWidgets.QWidget):
 
     def say(self, message: str) -> None:
         """Show why there is nothing to see; "" when there is."""
+        if message == self.message.text():
+            return
         self.message.setText(message)
-        self.message.setVisible(bool(message))
+        self._either.setCurrentWidget(self.message if message else self.graphics)
 
     def apply_theme(self, theme: Theme) -> None:
         """Take other colours."""

@@ -1,4 +1,4 @@
-"""Runs as a cycler would write them: the documents of a GITT and of a rate test on a pellet of known shape."""
+"""Runs as a cycler would write them: the documents of a GITT and of a rate test."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Step:
 
 @dataclass
 class Run:
-    """A run made of steps; `documents()` are what a RunEngine would emit, `time` and so on what is in them."""
+    """A run made of steps; `documents()` are what a RunEngine emits, `time` and so on what is in them."""
 
     plan_name: str
     steps: list[Step]
@@ -207,10 +207,12 @@ def gitt_run(pulses: int = 20, *, noise_volt: float = 30e-6, **changes: Any) -> 
     for _ in range(pulses):
         for time, on in ((dense, True), (sparse, False)):
             moved = 0.0083 * time / 600 if on else np.zeros_like(time)
-            shape = np.sqrt(time / 600) if on else np.exp(-np.sqrt(time / 500)) * np.where(time > 0.3, 1, 0)
+            shape = np.sqrt(time / 600) if on else np.exp(-np.sqrt(time / 500))
             volt = open_circuit(x - moved) + 0.012 * shape + (0.007 if on else 0.0)
             volt = volt + rng.normal(0, noise_volt, len(time))
-            current = np.full(len(time), 84e-6 if on else 0.0) + rng.normal(0, 2e-8 if on else 1e-10, len(time))
+            current = np.full(len(time), 84e-6 if on else 0.0) + rng.normal(
+                0, 2e-8 if on else 1e-10, len(time)
+            )
             steps.append(Step("cc_charge" if on else "rest", time, volt, current))
             x -= float(moved[-1])
     estimate = {"duration_second": pulses * 7800.0, "points": pulses * 450, "steps": 2 * pulses}
@@ -237,7 +239,7 @@ def rate_run(**changes: Any) -> Run:
 
 
 def write(data_directory: Path, documents: list[Document] | Iterator[Document]) -> Path:
-    """Write documents as a journal; the run is closed or, without a stop, left as its writer's death would."""
+    """Write documents as a journal; without a stop, the run is left as by the death of its writer."""
     journal = Journal(data_directory)
     try:
         for name, doc in documents:

@@ -1,0 +1,144 @@
+"""What a GITT analysis says: frozen records with units in their names, and their JSON form."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import isfinite, nan
+from typing import Any, Literal
+
+import numpy as np
+
+AREA_CONVENTION = (
+    "geometric: spheres of the radius given, S = 3 V / R. If only the fraction theta of their surface is in "
+    "contact, the diffusivity given is theta^2 D; R^2/D does not depend on any area."
+)
+
+FLAGS: dict[str, str] = {
+    "finite_size": "D tau/R^2 > 0.05: not semi-infinite, Weppner-Huggins does not hold (the sphere fit does)",
+    "sqrt_not_linear": "r2 <= 0.999 of E against sqrt t: Weppner-Huggins does not hold",
+    "poor_fit": "rms of the sphere fit above 3 times the noise",
+    "at_bound": "the sphere fit ran to the end of the range searched",
+    "rest_differs": "pulse and rest give R^2/D that differ by more than 20 %",
+    "not_relaxed": "|dE/dt| at the end of a rest above 1 mV/h",
+    "step_small": "dE_s below 10 times the noise",
+    "step_large": "dE_s above 15 mV",
+    "composition_step_large": "dx above 0.01",
+    "curved_ocv": "dE_s differs from a neighbour's by more than 30 %",
+    "no_neighbour": "no neighbouring pulse in the same direction: the bend of the OCV is not known",
+    "temperature_drift": "temperature moved by more than 0.5 K",
+}
+
+
+@dataclass(frozen=True)
+class SkippedPulse:
+    """A current step that was not analysed, and why."""
+
+    step_count: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class GittPulse:
+    """One pulse and the rest after it. NaN: could not be computed.
+
+    Voltages are cell voltages. `charge_ah` is signed, > 0 on charge; `net_charge_ah` is the net charge from
+    the start of the run to the middle of the pulse. `diffusion_time_second` is R^2/D from the sphere fit of
+    the pulse, the primary result; `relaxation_...` is the same from the rest, which is free of ohmic drop
+    and charge transfer; `weppner_huggins_...` is the classical value, `sqrt_slope_...` its slope form. The
+    diffusivities use the radius of the analysis under its area convention. Ratios are D / D_true, compared
+    through R^2/D with the truth's equivalent radius.
+    """
+
+    index: int
+    step_count: int
+    direction: Literal["charge", "discharge"]
+    start_test_time_second: float
+    pulse_second: float
+    rest_second: float
+    current_ampere: float
+    charge_ah: float
+    net_charge_ah: float
+    voltage_before_volt: float
+    voltage_after_volt: float
+    equilibrium_step_volt: float
+    equilibrium_step_std_volt: float
+    curvature_volt: float
+    noise_volt: float
+    drift_volt_per_hour: float
+    window_start_second: float
+    window_end_second: float
+    diffusion_time_second: float
+    diffusion_time_std_second: float
+    fit_rms_volt: float
+    fourier_number: float
+    relaxation_diffusion_time_second: float
+    relaxation_diffusion_time_std_second: float
+    weppner_huggins_diffusion_time_second: float
+    sqrt_slope_diffusion_time_second: float
+    sqrt_slope_r2: float
+    diffusivity_m2_per_s: float = nan
+    diffusivity_std_m2_per_s: float = nan
+    weppner_huggins_diffusivity_m2_per_s: float = nan
+    composition_change: float = nan
+    stoichiometry: float = nan
+    ratio_to_truth: float = nan
+    relaxation_ratio_to_truth: float = nan
+    weppner_huggins_ratio_to_truth: float = nan
+    sqrt_slope_ratio_to_truth: float = nan
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GittAnalysis:
+    """All pulses of a run, the radius and convention of their diffusivities, and what was left out."""
+
+    run_uid: str
+    cell_id: str | None
+    particle_radius_metre: float | None
+    pulses: tuple[GittPulse, ...]
+    skipped: tuple[SkippedPulse, ...]
+    area_convention: str = AREA_CONVENTION
+
+    @property
+    def median_ratio_to_truth(self) -> float | None:
+        """Median over all pulses of fitted over true D; None where there is no simulation truth."""
+        return self.median("ratio_to_truth")
+
+    @property
+    def direction_count(self) -> dict[str, int]:
+        """Number of pulses in each direction."""
+        return {d: sum(p.direction == d for p in self.pulses) for d in ("charge", "discharge")}
+
+    def median(self, field: str) -> float | None:
+        """Median of a field over the pulses that have it; None if none has."""
+        values = [v for p in self.pulses if isfinite(v := getattr(p, field))]
+        return float(np.median(values)) if values else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: NaN becomes None; medians beside the pulses."""
+        ratio = self.median_ratio_to_truth
+        ratios = [p.ratio_to_truth for p in self.pulses if isfinite(p.ratio_to_truth)]
+        plain: dict[str, Any] = _plain(asdict(self))
+        return {
+            **{key: value for key, value in plain.items() if key not in {"pulses", "skipped"}},
+            "pulse_count": len(self.pulses),
+            "median_diffusion_time_second": self.median("diffusion_time_second"),
+            "median_diffusivity_m2_per_s": self.median("diffusivity_m2_per_s"),
+            "median_ratio_to_truth": ratio,
+            "fraction_within_5_percent": float(np.mean(np.abs(np.array(ratios) - 1) < 0.05))
+            if ratios
+            else None,
+            "median_relaxation_ratio_to_truth": self.median("relaxation_ratio_to_truth"),
+            "median_weppner_huggins_ratio_to_truth": self.median("weppner_huggins_ratio_to_truth"),
+            "median_sqrt_slope_ratio_to_truth": self.median("sqrt_slope_ratio_to_truth"),
+            "pulses": plain["pulses"],
+            "skipped": plain["skipped"],
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
