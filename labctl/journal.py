@@ -41,10 +41,20 @@ class Journal:
     Args:
         data_directory: Runs are written below `runs/` of it.
         test_time: Gives the `test_time_second` of an alarm; without it alarms of a run carry NaN.
+        segment_limit_byte: A segment is left for the next one before it grows beyond this.
+        sync_period_second: How long a document may stay off the medium.
     """
 
-    def __init__(self, data_directory: Path, *, test_time: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        data_directory: Path,
+        *,
+        test_time: Callable[[], float] | None = None,
+        segment_limit_byte: int = SEGMENT_LIMIT_BYTE,
+        sync_period_second: float = SYNC_PERIOD_SECOND,
+    ) -> None:
         self._data = Path(data_directory)
+        self._segment_limit_byte, self._sync_period_second = segment_limit_byte, sync_period_second
         self._test_time = test_time or (lambda: float("nan"))
         self._lock = threading.RLock()
         self._segment: _Segment | None = None
@@ -112,7 +122,7 @@ class Journal:
         if self._segment is None:
             raise JournalError(f"{name} document outside a run: no start document came before it")
         try:
-            self._segment = self._segment.with_room_for(len(line))
+            self._segment = self._segment.with_room_for(len(line), self._segment_limit_byte)
             self._segment.write(line)
             if now:
                 self._segment.sync()
@@ -133,7 +143,7 @@ class Journal:
             self._syncer.start()
 
     def _sync_forever(self) -> None:
-        while not self._closed.wait(SYNC_PERIOD_SECOND):
+        while not self._closed.wait(self._sync_period_second):
             with self._lock:
                 segment = self._segment
                 fd = segment.take_unsynced() if segment is not None else None
@@ -214,9 +224,9 @@ class _Segment:
         sync_directory(directory)
         sync_directory(directory.parent)
 
-    def with_room_for(self, length_byte: int) -> _Segment:
+    def with_room_for(self, length_byte: int, limit_byte: int) -> _Segment:
         """This segment, or the next one when this is full."""
-        if self._size == 0 or self._size + length_byte <= SEGMENT_LIMIT_BYTE:
+        if self._size == 0 or self._size + length_byte <= limit_byte:
             return self
         self.sync()
         following = _Segment(self._directory, self._number + 1, self._lock)

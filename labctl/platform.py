@@ -58,8 +58,9 @@ class FileLock:
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         for attempt in range(_PROBE_TRIES):
             if _try_lock(fd):
-                os.ftruncate(fd, 0)
-                os.write(fd, b"%d\n" % os.getpid())
+                with contextlib.suppress(OSError):  # a full disk: the pid serves messages only
+                    os.ftruncate(fd, 0)
+                    os.write(fd, b"%d\n" % os.getpid())
                 self._fd = fd
                 _held.add(self)
                 return True

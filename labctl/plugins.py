@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any
 
 from labctl.errors import ConfigurationError
@@ -44,3 +44,8 @@ def load_bench() -> Callable[..., Any]:
     if "ensure" not in benches:
         raise ConfigurationError("labctl", "simulate", None, "no simulated bench is installed")
     return benches["ensure"].load()
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of installed distributions, under identifiers as keys."""
+    return {name.replace("-", "_"): version(name) for name in names}

@@ -8,6 +8,7 @@ from typing import Any
 
 _MIN_STEPS_TO_JUDGE = 8  # fewer finished steps say nothing about the rest of the protocol
 _CLEARLY_AHEAD, _CLEARLY_LATE = 0.8, 1.02
+_SAME_PACE = 0.05  # wall time and cell time are told apart where they differ by more
 _STEP_TEXT = {
     "rest": "rest",
     "cc_charge": "CC charge",
@@ -54,11 +55,11 @@ def last_time(doc: Mapping[str, Any]) -> float | None:
     return float(when) if isinstance(when, int | float) else None
 
 
-def last_row(doc: Mapping[str, Any]) -> dict[str, Any]:
+def last_row(doc: Mapping[str, Any]) -> Mapping[str, Any]:
     """The data of an event, or of the last row of an event page (empty for an empty page)."""
     data = doc.get("data", {})
     if not isinstance(doc.get("seq_num"), list):
-        return dict(data)
+        return data
     return {key: column[-1] for key, column in data.items() if len(column)}
 
 
@@ -109,8 +110,11 @@ class Progress:
                 self._take_steps(doc)
 
     def _take_sample(self, doc: Mapping[str, Any]) -> None:
-        row = last_row(doc)
-        self._advance(row.get("test_time_second"), doc)
+        self.take_sample(last_row(doc), last_time(doc))
+
+    def take_sample(self, row: Mapping[str, Any], unix_second: float | None) -> None:
+        """Take the newest row of `timeseries` and its wall time, from one who has them at hand."""
+        self._advance(row.get("test_time_second"), unix_second)
         self.step_count = int(row.get("step_count", self.step_count))
         self.cycle_count = int(row.get("cycle_count", self.cycle_count))
         self.step_type = str(row.get("step_type", self.step_type))
@@ -121,13 +125,13 @@ class Progress:
         # A step that was interrupted and continued has two rows, but one protocol_step.
         self._done.update(names if isinstance(names, list) else [names])
         end = last_row(doc).get("end_test_time_second")
-        self._advance(end, doc)
+        self._advance(end, last_time(doc))
         self._end_of_last_step_second = self.test_time_second
 
-    def _advance(self, test_time_second: Any, doc: Mapping[str, Any]) -> None:
+    def _advance(self, test_time_second: Any, unix_second: float | None) -> None:
         if isinstance(test_time_second, int | float) and isfinite(test_time_second):
             self.test_time_second = max(self.test_time_second, float(test_time_second))
-        self.unix_second = last_time(doc) or self.unix_second
+        self.unix_second = unix_second or self.unix_second
         self._fraction = min(max(self._fraction, self._estimated_fraction()), 1.0)
 
     def _estimated_fraction(self) -> float:
@@ -207,23 +211,27 @@ class Progress:
     @property
     def time_line(self) -> str:
         """How far and how long, e.g. "30 % · 13 h of 43 h 20 min · 52 s left"."""
+        return self.time_text(self.wall_per_cell_second)
+
+    def time_text(self, wall_per_cell_second: float | None) -> str:
+        """As `time_line`, at another pace (of a replay, say); None: only the cell's time is told."""
         gone = duration_text(self.test_time_second)
         if self.stopped:
             return f"{gone} of cell time"
         parts = [] if self.fraction is None else [f"{100 * self.fraction:.0f} %"]
         known = self.duration_second
         parts.append(gone if known is None else f"{gone} of {duration_text(known)}")
-        parts += self._left()
+        parts += self._left(wall_per_cell_second)
         return " · ".join(parts)
 
-    def _left(self) -> list[str]:
-        cell, wall, known = self.cell_time_left_second, self.wall_time_left_second, self.duration_second
+    def _left(self, pace: float | None) -> list[str]:
+        cell, known = self.cell_time_left_second, self.duration_second
         if cell is None:
             late = known is not None and self.test_time_second > _CLEARLY_LATE * known
             return ["longer than estimated"] if late else []
-        if wall is None or abs(wall - cell) < 0.05 * cell:
+        if pace is None or abs(pace - 1) < _SAME_PACE:
             return [f"{duration_text(cell)} left"]
-        return [f"{duration_text(cell)} of cell time left, done in {duration_text(wall)}"]
+        return [f"{duration_text(cell)} of cell time left, done in {duration_text(cell * pace)}"]
 
     @property
     def line(self) -> str:

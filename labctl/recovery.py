@@ -59,6 +59,7 @@ def _recover_run(directory: Path, reason: str) -> Recovered | None:
     if not lock.acquire():
         return None
     try:
+        _end_line(segments(directory)[-1])
         uid, counts, stopped = _count(directory)
         if stopped or uid is None:
             return None
@@ -110,12 +111,17 @@ def _last_seq_num(doc: dict[str, Any]) -> int:
     return max(numbers, default=0) if isinstance(numbers, list) else numbers
 
 
-def _append(path: Path, line: bytes) -> None:
+def _end_line(path: Path) -> None:
+    # A torn last line stays, and every reader skips it; one that lacks only its end is whole again.
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         torn = file.read(1) not in (b"", b"\n")
-    data = b"\n" + line if torn else line  # a torn last line stays, and is skipped by every reader
+    if torn:
+        _append(path, b"\n")
+
+
+def _append(path: Path, data: bytes) -> None:
     fd = open_to_append(path)
     try:
         if os.write(fd, data) < len(data):

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from labctl.clock import Clock, MonotonicClock
 from labctl.config import Station
 from labctl.errors import ConfigurationError, DeviceError, PortInUseError
 from labctl.journal import Journal
-from labctl.plugins import load_bench, load_driver
+from labctl.plugins import installed_versions, load_bench, load_driver
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -115,8 +114,7 @@ def _connect(station: Station, role: str, device: Any) -> None:
 
 
 def _session_metadata(station: Station) -> dict[str, Any]:
-    versions = {name.replace("-", "_"): version(name) for name in _VERSIONED}
     return {
         "station": {"name": station.name, "simulated": station.simulate is not None},
-        "versions": {"labctl": __version__, **versions},
+        "versions": {"labctl": __version__, **installed_versions(_VERSIONED)},
     }

@@ -77,12 +77,12 @@ def arrhenius(activation_energy_j_per_mol: float, temperature_kelvin: float) -> 
 
 @lru_cache(maxsize=8)
 def sphere_roots(count: int) -> Array:
-    """The first `count` positive roots of tan(l) = l: the radial eigenvalues of a sphere (4.4934, 7.7253, ...).
+    """First `count` positive roots of tan(l) = l, the radial eigenvalues of a sphere (4.4934, 7.7253, ...).
 
     Each lies just below (n + 1/2) pi; l = (n + 1/2) pi - atan(1/l) contracts to it. The array is read-only.
     """
-    above = (np.arange(1, count + 1) + 0.5) * np.pi
-    roots = above - 1.0 / above
+    above = (np.arange(1, count + 1, dtype=np.float64) + 0.5) * np.pi
+    roots: Array = above - 1.0 / above
     for _ in range(30):
         roots = above - np.arctan(1.0 / roots)
     roots.setflags(write=False)

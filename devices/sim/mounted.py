@@ -11,7 +11,7 @@ from devices.sim.pellet import Pellet
 
 Array = NDArray[np.float64]
 _RAIL_VOLT = 12.0  # where a galvanostat without a cell ends up: beyond every limit
-_SAME_INSTANT_SECOND = 1e-7
+_SAME_INSTANT_SECOND, _ROUNDING_SECOND = 1e-7, 1e-9
 
 
 class TwoPole(Protocol):
@@ -21,12 +21,12 @@ class TwoPole(Protocol):
         """Let time pass under the present control; nothing happens if that instant is over."""
         ...
 
-    def horizon(self) -> float:
-        """Until when `terminal` can be asked."""
+    def reach(self, time_second: float) -> float:
+        """Let time pass until `terminal` can tell of that instant; the last one it can tell of then."""
         ...
 
     def terminal(self, times_second: Array) -> tuple[Array, Array]:
-        """Noise-free voltage and current at times in (present, horizon]."""
+        """Noise-free voltage and current at times from the present to what was reached."""
         ...
 
     def set_current(self, ampere: float) -> None:
@@ -62,7 +62,7 @@ class OpenLeads:
     def advance_to(self, time_second: float) -> None:
         """Nothing ages."""
 
-    def horizon(self) -> float:
+    def reach(self, time_second: float) -> float:
         """For ever."""
         return np.inf
 
@@ -101,12 +101,15 @@ class MountedPellet:
         while until - self.pellet.time_second > _SAME_INSTANT_SECOND:
             self.pellet.move_to(min(self.pellet.horizon(), until))
 
-    def horizon(self) -> float:
-        """End of the pellet's present integration step."""
-        return self.pellet.horizon() + self._offset_second
+    def reach(self, time_second: float) -> float:
+        """Let steps pass until the present one covers the instant; the end of that step."""
+        until = time_second - self._offset_second - _ROUNDING_SECOND
+        while self.pellet.horizon() < until:
+            self.pellet.move_to(self.pellet.horizon())
+        return self.pellet.horizon() + self._offset_second + _ROUNDING_SECOND
 
     def terminal(self, times_second: Array) -> tuple[Array, Array]:
-        """Noise-free voltage and current at times in (present, horizon]."""
+        """Noise-free voltage and current at times from the present to what was reached."""
         inside = np.clip(times_second - self._offset_second, self.pellet.time_second, self.pellet.horizon())
         return self.pellet.terminal(inside)
 

@@ -1,7 +1,7 @@
 """The simulated all-solid-state pellet: one cell in virtual time, shared by all emulated instruments.
 
-Current > 0 charges the cell. What it is made of is in `pellet_parameters`, its coefficients at a temperature and
-pressure in `pellet_network`, its integration in `pellet_step`, its course through time in `pellet_trajectory`.
+Current > 0 charges the cell. What it is made of is in `pellet_parameters`, its coefficients at a temperature
+and pressure in `pellet_network`, its integration in `pellet_step`, its course in `pellet_trajectory`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Pellet:
 
     Time goes in internal steps that follow only from the instants of changes, never from the questions asked.
     `horizon()` is the end of the step around the present; until there `terminal()` tells voltage and current
-    and `move_to()` lets time pass. A change inside a step integrates anew from the step's begin to the present,
-    so that charge is conserved to rounding.
+    and `move_to()` lets time pass. A change inside a step integrates anew from the step's begin to the
+    present, so that charge is conserved to rounding.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Pellet:
         return self._course.time_second
 
     def horizon(self) -> float:
-        """End (s) of the internal step around the present, always later than it; computed when first asked for."""
+        """End (s) of the internal step around the present, always later; computed when first asked for."""
         return self._course.horizon()
 
     def terminal(self, times_second: Array) -> tuple[Array, Array]:
@@ -124,7 +124,7 @@ class Pellet:
     @property
     def charge_ah(self) -> float:
         """Net charge (Ah) through the terminals since the pellet was made, > 0 when it was charged."""
-        return self._course.present_state().charge_coulomb / 3600.0
+        return self._course.charge_coulomb() / 3600.0
 
     @property
     def stoichiometry(self) -> float:
@@ -138,12 +138,12 @@ class Pellet:
 
     @property
     def intraparticle_deviation(self) -> float:
-        """Standard deviation of x inside the particles, sqrt(3/2 sum b_n^2), quadratic mean over the slices."""
+        """Standard deviation of x inside the particles: sqrt(3/2 sum b_n^2), rms over the slices."""
         modes = self._course.present_state().modes
         return float(np.sqrt(1.5 * (modes * modes).sum(axis=1).mean()))
 
     def impedance(self, frequency_hertz: Array) -> ComplexArray:
-        """Impedance (ohm, capacitive < 0) at frequencies (Hz), about the present state, which stays as it is."""
+        """Impedance (ohm, capacitive < 0) at frequencies (Hz) about the present state, which it leaves."""
         return impedance(self._course.network, self._course.present_state(), frequency_hertz)
 
     def truth(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Pellet:
         }
 
     def state(self) -> dict[str, Any]:
-        """Everything but parameters and schedule, as plain JSON; a pellet made from it goes on in equal floats."""
+        """All but parameters and schedule, as plain JSON; a pellet made from it goes on in equal floats."""
         network = self._course.network
         environment = {
             "temperature_kelvin": network.temperature_kelvin,
@@ -191,17 +191,26 @@ class Pellet:
         Raises:
             ValueError: The state is of a pellet with other counts of slices, modes or arc elements.
         """
-        network = build_network(parameters, state["temperature_kelvin"], state["pressure_pa"])
+        pellet = cls(parameters, stoichiometry=0.5, schedule=schedule)
+        pellet.restore(state)
+        return pellet
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state()` of a pellet with the same parameters and schedule.
+
+        Raises:
+            ValueError: The state is of a pellet with other counts of slices or modes.
+        """
+        parameters = self._parameters
         modes = np.shape(state["begin_state"]["modes"])
         if modes != (parameters.slices, parameters.modes):
             raise ValueError(
                 f"pellet state: begin_state.modes has shape {modes}: must be {parameters.slices} slices x "
                 f"{parameters.modes} modes, as the parameters say"
             )
-        pellet = cls.__new__(cls)
-        pellet._parameters = parameters
-        pellet._course = Trajectory.from_dict(state, network, schedule or StepSchedule())
-        return pellet
+        self._course.restore(
+            state, build_network(parameters, state["temperature_kelvin"], state["pressure_pa"])
+        )
 
     def _change_environment(self, temperature_kelvin: float, pressure_pa: float) -> None:
         now = self._course.network

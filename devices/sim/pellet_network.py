@@ -1,8 +1,8 @@
 """The pellet at one temperature and stack pressure: its network of resistances, areas and rate constants.
 
-The composite cathode is a ladder of M equal slices, slice 0 at the separator: an ionic and an electronic rail,
-and between them the interface with double layer, film and particles. u = phi_solid - phi_electrolyte (V) of the
-slices; i (A/m2) is their faradaic current density and I (A) the cell current, both positive on charge.
+The composite cathode is a ladder of M equal slices, slice 0 at the separator: an ionic and an electronic
+rail, and between them the interface with double layer, film and particles. u = phi_solid - phi_electrolyte
+(V) of the slices; i (A/m2) is their faradaic current density and I (A) the cell current, both > 0 on charge.
 
     C_dl S du/dt = a I - L u - S i             (Kirchhoff in both rails, L the rail Laplacian, sum(a) = 1)
     V = a . u + R_0 I + sum(v_k) - U_anode     (v_k: Foster chains of separator grain boundaries and anode)
@@ -84,15 +84,16 @@ class PelletNetwork:
     def exchange_current_density(self, stoichiometry: Array) -> tuple[Array, Array]:
         """Exchange current density i0 (A/m2) and d ln(i0) / dx.
 
-        i0 = i0(0.5) 2 sqrt(x (1 - x)) (1 - x^n) / (1 - 0.5^n), n = `exchange_end_exponent`. The last factor makes
-        the charge-transfer resistance rise as x -> 1, as measured near 0 % state of charge (x = 0.96: tenfold).
-        A plain factor (1 - x) would do so as well but costs 5 % of the capacity at 2C; n = 6 costs 2 %.
+        i0 = i0(0.5) 2 sqrt(x (1 - x)) / (1 + exp((x - x_f) / w)). The last factor, of `exchange_fade_*`, makes
+        the charge-transfer resistance rise steeply as x -> 1, as is measured near 0 % state of charge: tenfold
+        at x = 0.95. A plain factor 1 - x would do so too, but cost 5 % of the bare pellet's capacity at 2C,
+        where the reference capacities are to be met within 3 %, and bend the pulses of a GITT below x = 0.85.
         """
+        p = self.parameters
         x = np.minimum(np.maximum(stoichiometry, _STOICHIOMETRY_FLOOR), 1.0 - _STOICHIOMETRY_FLOOR)
-        order = self.parameters.exchange_end_exponent
-        power, product = x**order, x - x * x
-        left = 1.0 - power
-        slope = (0.5 - x) / product - order * power / (x * left)
+        fade = np.exp((x - p.exchange_fade_stoichiometry) * (1.0 / p.exchange_fade_width))
+        product, left = x - x * x, 1.0 / (1.0 + fade)
+        slope = (0.5 - x) / product - fade * left * (1.0 / p.exchange_fade_width)
         return self.exchange_scale_a_per_m2 * np.sqrt(product) * left, slope * (x == stoichiometry)
 
     def interface(self, current_density: Array, surface: Array) -> tuple[Array, Array, Array]:
@@ -119,7 +120,7 @@ class PelletNetwork:
 
 
 def contact_fraction_at(parameters: PelletParameters, pressure_pa: float) -> float:
-    """Contact fraction at a stack pressure: theta_max (1 - exp(-P / P_0)), as given at 50 MPa, never above 1."""
+    """Contact fraction at a stack pressure: theta_max (1 - exp(-P / P_0)), as given at 50 MPa, at most 1."""
     scale = parameters.contact_pressure_scale_pa
     pressure = max(pressure_pa, MINIMUM_PRESSURE_PA)
     ratio = math.expm1(-pressure / scale) / math.expm1(-REFERENCE_PRESSURE_PA / scale)
@@ -164,7 +165,7 @@ def build_network(
         instant_ohm=through_rails + separator_ohm * (1.0 - p.grain_boundary_fraction) + contact,
         foster_ohm=foster_ohm,
         foster_second=foster_second,
-        exchange_scale_a_per_m2=2.0 * exchange / (1.0 - 0.5**p.exchange_end_exponent),
+        exchange_scale_a_per_m2=2.0 * exchange,
         thermal_volt=2.0 * GAS_CONSTANT * temperature_kelvin / FARADAY_CONSTANT,
         diffusivity_factor=arrhenius(p.diffusivity_activation_energy_j_per_mol, temperature_kelvin),
     )
@@ -208,13 +209,23 @@ def _foster(
     electrolyte = arrhenius(p.electrolyte_activation_energy_j_per_mol, temperature_kelvin)
     anode = arrhenius(p.anode_activation_energy_j_per_mol, temperature_kelvin)
     anode_ohm = p.anode_resistance_ohm_m2 / p.area_m2 / anode * _contact_factor(p, pressure_pa)
-    decades = np.linspace(-3.0, 3.0, p.foster_elements)
-    order = p.dispersion_exponent
-    weights = math.sin(math.pi * order) / (
-        np.cosh(order * math.log(10.0) * decades) + math.cos(math.pi * order)
-    )  # Cole & Cole, J. Chem. Phys. 9 (1941) 341: distribution of time constants of a ZARC
-    weights /= weights.sum()
-    ohm = [separator_ohm * p.grain_boundary_fraction * weights, anode_ohm * weights]
-    spread = 10.0**decades
-    second = [p.grain_boundary_time_second / electrolyte * spread, p.anode_time_second / anode * spread]
-    return np.concatenate(ohm), np.concatenate(second)
+    grain_weights, grain_second = _arc(
+        p.foster_elements, p.grain_boundary_dispersion_exponent, p.grain_boundary_time_second / electrolyte
+    )
+    anode_weights, anode_second = _arc(
+        p.foster_elements, p.anode_dispersion_exponent, p.anode_time_second / anode
+    )
+    grain_ohm = separator_ohm * p.grain_boundary_fraction
+    ohm = np.concatenate([grain_ohm * grain_weights, anode_ohm * anode_weights])
+    return ohm, np.concatenate([grain_second, anode_second])
+
+
+def _arc(elements: int, exponent: float, time_second: float) -> tuple[Array, Array]:
+    """Weights (sum 1) and time constants (s) of a Foster chain for one ZARC, 1 / (1 + (jw tau)^exponent).
+
+    Distribution of its time constants: Cole & Cole, J. Chem. Phys. 9 (1941) 341.
+    """
+    decades = np.linspace(-3.0, 3.0, elements)
+    spread = np.cosh(exponent * math.log(10.0) * decades) + math.cos(math.pi * exponent)
+    weights = 1.0 / spread
+    return weights / weights.sum(), time_second * 10.0**decades

@@ -49,7 +49,8 @@ class PelletParameters(BaseModel):
     contact_pressure_scale_pa: PositiveFloat = 15e6
     exchange_current_density_a_per_m2: PositiveFloat = 0.4
     exchange_activation_energy_j_per_mol: float = Field(default=45e3, ge=0)
-    exchange_end_exponent: PositiveFloat = 6.0
+    exchange_fade_stoichiometry: float = Field(default=0.93, gt=0.7)
+    exchange_fade_width: PositiveFloat = 0.015
     film_resistance_ohm_m2: float = Field(default=0.02, ge=0)
     double_layer_capacitance_f_per_m2: PositiveFloat = 0.2
 
@@ -65,16 +66,17 @@ class PelletParameters(BaseModel):
     separator_thickness_metre: PositiveFloat = 0.8e-3
     grain_boundary_fraction: float = Field(default=0.3, ge=0, le=1)
     grain_boundary_time_second: PositiveFloat = 3e-7
+    grain_boundary_dispersion_exponent: float = Field(default=0.85, gt=0, lt=1)
     contact_resistance_ohm_m2: float = Field(default=5.0 * _REFERENCE_AREA_M2, ge=0)
 
     # Anode: a two-phase alloy of constant potential vs Li+/Li behind one dispersed arc.
     anode_potential_volt: float = 0.62  # In/InLi; Santhosha et al., Batteries & Supercaps 2 (2019) 524
     anode_resistance_ohm_m2: float = Field(default=8.0 * _REFERENCE_AREA_M2, ge=0)
     anode_time_second: PositiveFloat = 0.1
+    anode_dispersion_exponent: float = Field(default=0.85, gt=0, lt=1)
     anode_activation_energy_j_per_mol: float = Field(default=45e3, ge=0)
 
-    # Arcs are Foster chains of `foster_elements` RC pairs over +-3 decades with Cole-Cole weights.
-    dispersion_exponent: float = Field(default=0.85, gt=0, lt=1)
+    # Arcs (ZARC) are Foster chains of `foster_elements` RC pairs over +-3 decades with Cole-Cole weights.
     foster_elements: int = Field(default=12, ge=2)
     contact_pressure_exponent: float = Field(default=0.5, ge=0)  # R_c, R_an ~ P^-0.5 (arXiv:2501.00600)
 

@@ -1,4 +1,4 @@
-"""State of the simulated pellet, what its terminals are held to, and what follows from both at one instant."""
+"""State of the simulated pellet, what its terminals are held to, and what follows at once from both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PelletState:
         modes: Amplitudes b_n, shape (M, N): c_s / c_max at the surface is mean + sum_n b_n + tail.
         interface_volt: u = phi_solid - phi_electrolyte, shape (M,).
         current_density: Faradaic i at the interfaces (A/m2, > 0 on charge), shape (M,).
-        current_density_slope: di/dt over the last step (A/(m2 s)), shape (M,): it only starts Newton's method.
+        current_density_slope: di/dt in the last step (A/(m2 s)), shape (M,): it only starts Newton's method.
         foster_volt: Voltages of the RC pairs, shape (K,).
         current_ampere: Cell current.
         charge_coulomb: Charge through the terminals since the pellet was made.

@@ -1,11 +1,10 @@
 """One integration step of the simulated pellet: second order, L-stable, and exact in the charge it moves.
 
-The scheme is the two-stage SDIRK of Alexander (SIAM J. Numer. Anal. 14 (1977) 1006; gamma = 1 - 1/sqrt(2)) for
-double layers and mean stoichiometries. Diffusion modes and Foster chains, which are linear, take the exact
-exponential response to the straight line through both stage fluxes; the integral of that line has the weights
-(1 - gamma, gamma) of the scheme, so Kirchhoff's law holds for the charge of a step as it does for its currents.
-The diffusivity is taken at the predicted middle of the step. Neither stage uses a flux from the step's begin, so
-a jump of the current needs no special start.
+The scheme is the two-stage SDIRK of Alexander (SIAM J. Numer. Anal. 14 (1977) 1006; gamma = 1 - 1/sqrt(2)).
+Double layers and mean stoichiometries follow it. Diffusion modes and Foster chains, which are linear, take the
+exact exponential response to the straight line through both stage fluxes. The integral of that line has the
+weights (1 - gamma, gamma) of the scheme, so Kirchhoff's law holds for the charge of a step as for its currents.
+No stage uses a flux from the step's begin: a jump of the current needs no special start.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from devices.sim.pellet_state import Control, PelletState
 
 _GAMMA = 1.0 - 0.5**0.5
 _REST = 1.0 - _GAMMA
+_INSTANTS = np.array([_GAMMA, 0.5, 1.0])  # first stage, middle, second stage and end
 _SMALLEST_EXPONENT = 1e-6  # k dt below which (1 - exp(-k dt)) / (k dt) would lose its digits
 
 
@@ -72,8 +72,8 @@ def advance(network: PelletNetwork, state: PelletState, control: Control, step_s
 class _Response(NamedTuple):
     """Answer of y' = -k y + r over a step, in units of the step where it is a gain.
 
-    `early_*` is at the first stage, to a constant r; `line_*` is at the end, to the straight line through r at
-    the first and r at the second stage.
+    `early_*` is at the first stage, to a constant r; `line_*` is at the end, to the straight line through r
+    at the first and r at the second stage.
     """
 
     early_decay: Array
@@ -94,33 +94,40 @@ def _response(exponent: Array) -> _Response:
 
 
 class _Diffusion:
-    """Surface stoichiometries of the stages as alpha - beta i, and the modes at the step's end."""
+    """Surface stoichiometries of the stages as alpha - beta i, and the modes at the step's end.
+
+    D varies with x. In the time s = integral of D the modes obey db/ds = -(l_n / R_e)^2 b - r / D: constant
+    rates, and a source that is taken as a straight line in s. So fast modes end at the D of the step's end, and
+    slow ones move by the D of its middle. All three values of D are at predicted mean stoichiometries.
+    """
 
     def __init__(self, network: PelletNetwork, state: PelletState, step_second: float) -> None:
-        half_way = state.mean - (0.5 * step_second * network.mean_rate) * state.current_density
-        diffusivity = network.diffusivity(half_way)
-        rate = diffusivity * (step_second / network.equivalent_radius_metre**2)
+        fluxes = np.multiply.outer(_INSTANTS * (step_second * network.mean_rate), state.current_density)
+        first, middle, second = network.diffusivity(state.mean - fluxes)
+        rate = middle * (step_second / network.equivalent_radius_metre**2)
         self._response = response = _response(np.multiply.outer(rate, network.roots_squared))
-        self._mode_step = network.mode_rate * step_second
+        self._first_step = middle / first * (network.mode_rate * step_second)
+        self._second_step = middle / second * (network.mode_rate * step_second)
         stage_mean = network.mean_rate * (_GAMMA * step_second)
-        tail = network.tail_metre2_rate / diffusivity + stage_mean
         self.first_alpha = state.mean + (state.modes * response.early_decay).sum(axis=1)
-        self.first_beta = tail + self._mode_step * response.early_gain.sum(axis=1)
+        self.first_beta = network.tail_metre2_rate / first + stage_mean
+        self.first_beta += self._first_step * response.early_gain.sum(axis=1)
         self._decayed = state.modes * response.late_decay
         self._second_alpha = state.mean + self._decayed.sum(axis=1)
-        self._second_of_first = network.mean_rate * (_REST * step_second)
-        self._second_of_first += self._mode_step * response.line_first.sum(axis=1)
-        self.second_beta = tail + self._mode_step * response.line_second.sum(axis=1)
+        self._second_of_first = self._first_step * response.line_first.sum(axis=1)
+        self._second_of_first += network.mean_rate * (_REST * step_second)
+        self.second_beta = network.tail_metre2_rate / second + stage_mean
+        self.second_beta += self._second_step * response.line_second.sum(axis=1)
 
     def second_alpha(self, first: Array) -> Array:
-        """Surface stoichiometry at the second stage with no flux there, after the first stage's flux (A/m2)."""
+        """Surface stoichiometry at the second stage without flux there, after a first stage flux (A/m2)."""
         return self._second_alpha - self._second_of_first * first
 
     def modes(self, first: Array, second: Array) -> Array:
         """Modes at the end, after both stage fluxes (A/m2)."""
-        flux = self._response.line_first * (self._mode_step * first)[:, None]
-        flux += self._response.line_second * (self._mode_step * second)[:, None]
-        return self._decayed - flux
+        moved = self._response.line_first * (self._first_step * first)[:, None]
+        moved += self._response.line_second * (self._second_step * second)[:, None]
+        return self._decayed - moved
 
 
 class _FosterResponse(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +105,13 @@ class Trajectory:
             self._inside = advance(self.network, self._state, self.control, elapsed)
         return self._inside
 
+    def charge_coulomb(self) -> float:
+        """Charge through the terminals up to the present."""
+        if self.control.holds_voltage:
+            return self.present_state().charge_coulomb
+        elapsed = self._time_second - self._begin_second
+        return self._state.charge_coulomb + self.control.setpoint * elapsed
+
     def change(self, network: PelletNetwork, control: Control) -> None:
         """Go on from the present under another network or control; nothing happens if both are the same."""
         if control == self.control and network is self.network:
@@ -126,24 +133,15 @@ class Trajectory:
             "begin_state": {f.name: _plain(getattr(self._state, f.name)) for f in fields(PelletState)},
         }
 
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any], network: PelletNetwork, schedule: StepSchedule) -> Self:
-        """The trajectory whose `to_dict()` this was, under the same network and schedule."""
+    def restore(self, saved: Mapping[str, Any], network: PelletNetwork) -> None:
+        """Go on from a `to_dict()`, whose network this is."""
         mode, setpoint = saved["control"]
+        self.network, self.control = network, Control(mode, setpoint)
         begin = {name: _array(value) for name, value in saved["begin_state"].items()}
-        trajectory = cls(
-            network,
-            Control(mode, setpoint),
-            PelletState(**begin),
-            time_second=saved["begin_second"],
-            schedule=schedule,
-        )
-        trajectory._time_second = saved["time_second"]
-        trajectory._change_second = saved["change_second"]
-        trajectory._step_second = saved["step_second"]
-        trajectory._after_environment = saved["after_environment"]
-        trajectory._curve = Interpolant(saved["change_second"], [(place, v) for place, v in saved["curve"]])
-        return trajectory
+        self._start(saved["begin_second"], PelletState(**begin), after_environment=saved["after_environment"])
+        self._time_second, self._step_second = saved["time_second"], saved["step_second"]
+        self._change_second = saved["change_second"]
+        self._curve = Interpolant(self._change_second, [(place, value) for place, value in saved["curve"]])
 
     def _start(self, time_second: float, state: PelletState, *, after_environment: bool) -> None:
         """Begin a new sequence of steps at the present."""

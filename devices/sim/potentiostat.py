@@ -50,7 +50,7 @@ class Potentiostat:
     def __init__(self, record: BenchRecord, seed: int, now: Callable[[], float]) -> None:
         self._record, self._seed, self._now = record, seed, now
         self.leads: TwoPole = OpenLeads()
-        self.noise = Noise(seed, 0)
+        self.noise = self._quick_noise = Noise(seed, 0)
         self.closed = False
         self.reset("power on")
 
@@ -62,12 +62,8 @@ class Potentiostat:
         self._ranges: dict[str, tuple[float, float]] = {}
 
     def use_noise_of(self, program: int) -> None:
-        """Each program (numbered from 1; 0: all quick commands) has noise of its own."""
-        self.noise = Noise(self._seed, program)
-
-    def mount(self, leads: TwoPole) -> None:
-        """Clamp another cell; the circuit must be open."""
-        self.leads = leads
+        """Each program (numbered from 1) has noise of its own; 0: the common one of all quick commands."""
+        self.noise = Noise(self._seed, program) if program else self._quick_noise
 
     # ---- script commands
     def set_mode(self, value: Number) -> None:
@@ -75,6 +71,7 @@ class Potentiostat:
         _raise(emstat.refuse_mode(value))
         if int(value) != self.mode:
             self.cell_off(f"set_pgstat_mode {int(value)}")
+            self.set_point_volt = self.set_point_ampere = 0.0
         self.mode = int(value)
 
     def set_range(self, kind: str, low: Number, high: Number) -> None:

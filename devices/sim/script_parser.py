@@ -123,11 +123,10 @@ class ScriptParser:
 
     def _check_in_measurement(self, head: Word, arguments: list[syntax.Argument]) -> None:
         code = grammar.NOT_IN_MEASUREMENT.get(head.text)
-        if head.text.startswith("set_range") or head.text == "set_autoranging":
+        if head.text in ("set_range", "set_range_minmax", "set_autoranging"):
             kind = arguments[0]
-            code = (
-                grammar.SET_RANGE_IN_MEASUREMENT.get(kind.name) if isinstance(kind, syntax.TypeName) else None
-            )
+            name = kind.name if isinstance(kind, syntax.TypeName) else ""
+            code = grammar.SET_RANGE_IN_MEASUREMENT.get(name)
         if code is not None:
             self._refuse(code, head)
 
@@ -142,13 +141,10 @@ class ScriptParser:
         kinds = grammar.SIGNATURES[head.text]
         found = self._reader.arguments(head.text, kinds, words[: len(kinds)], self._line)
         extra = self._reader.extra_outputs(words[len(kinds) :], self._line)
-        outputs = tuple(
-            a.index
-            for a, kind in zip(found, kinds, strict=True)
-            if kind == "var" and isinstance(a, syntax.Variable)
-        )
-        numbers = tuple(a for a in found[len(outputs) :] if not isinstance(a, syntax.TypeName))
-        node = Measurement(self._line, head.text, outputs, numbers, extra, [])  # type: ignore[arg-type]
+        first = kinds.index("in")
+        outputs = tuple(a.index for a in found[:first] if isinstance(a, syntax.Variable))
+        numbers = tuple(a for a in found[first:] if isinstance(a, syntax.Operand))
+        node = Measurement(self._line, head.text, outputs, numbers, extra, [])
         self._open(_Scope("measurement", node.body, node))
 
     def _open(self, scope: _Scope) -> None:

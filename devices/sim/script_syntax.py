@@ -153,3 +153,18 @@ def bodies(node: Node) -> list[list[Node]]:
     if isinstance(node, Branches):
         return [body for _, body in node.branches]
     return [node.body] if isinstance(node, Loop | Measurement) else []
+
+
+def retyped_variables(nodes: list[Node]) -> set[int]:
+    """Variables whose type some command in the nodes sets."""
+    found: set[int] = set()
+    for node in nodes:
+        if isinstance(node, Command) and node.name in _RETYPING:
+            place = node.arguments[_RETYPING[node.name]]
+            found |= {place.index} if isinstance(place, Variable) else set()
+        for body in bodies(node):
+            found |= retyped_variables(body)
+    return found
+
+
+_RETYPING = {"store_var": 0, "copy_var": 1, "timer_get": 0, "alter_vartype": 0, "array_get": 2}

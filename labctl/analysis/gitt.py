@@ -1,11 +1,15 @@
 """GITT: R^2/D of every pulse by the finite-sphere fit, with its uncertainty, flags and cross-checks.
 
-The classical evaluation (Weppner and Huggins, J. Electrochem. Soc. 124 (1977) 1569) takes diffusion as planar
-and semi-infinite. In particles it underestimates D: by 40 to 70 % for 10 min pulses and R^2/D of some 1000 s.
-It is given beside the fit, never instead of it. The radius only enters D = R^2 / (R^2/D).
+The primary value fits the pulse and the rest after it together (see `labctl.analysis.sphere`). Beside it
+stand the fit of the pulse alone, of the rest alone, and the classical evaluation (Weppner and Huggins, J.
+Electrochem. Soc. 124 (1977) 1569), which takes diffusion as planar and semi-infinite and in particles
+underestimates D: by 40 to 70 % for 10 min pulses and R^2/D of some 1000 s. The radius only enters
+D = R^2 / (R^2/D).
 
-What the fit cannot see: an electrolyte path of resistance R_i through the composite that is not small
-against the charge transfer R_ct shifts R^2/D up, about R_i^2 / (45 R_ct) over the diffusion resistance.
+What no fit of a GITT can see: an electrolyte path of resistance R_i through the composite that is not small
+against the charge transfer R_ct adds about R_i^2 / (45 R_ct) to the diffusion resistance, and with it to
+R^2/D. A D that changes along a pulse shifts charge and discharge in opposite directions, by about half of
+that change: the mean of both is free of it.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from pydantic import ValidationError
 
 from labctl.analysis.gitt_pulses import Pulse, RestEnd, pulses_from_tables, rest_end
 from labctl.analysis.gitt_records import GittAnalysis, GittPulse, SkippedPulse
-from labctl.analysis.sphere import Array, Equilibrium, fit_sphere, pulse_response, rest_response
+from labctl.analysis.sphere import Array, Equilibrium, Transient, fit_sphere, pulse_response, rest_response
 from labctl.analysis.tables import RunTables
 from labctl.analysis.truth import SimulationTruth
 from labctl.cell import Cell
@@ -27,6 +31,7 @@ from labctl.cell import Cell
 FARADAY_CONSTANT = 96485.33212  # C/mol, CODATA 2018
 FIRST_SECOND = 5.0  # fits begin here after a change of current, later if charge transfer is slower
 CHARGE_TRANSFERS = 5.0  # ... in units of R_ct C_dl
+_FEWEST_SAMPLES = 8
 SQRT_END_SECOND = 60.0  # E against sqrt t is taken from the first time of the fit to here
 
 
@@ -39,7 +44,8 @@ def analyze_run(
         tables: the run, from `labctl.analysis.tables.tables`.
         cell: gives the particle radius for D, and the composition step; None takes the cell record in the
             start document. Without a radius R^2/D is still given, D is NaN.
-        charge_transfer_second: R_ct C_dl if known from impedance; fits begin after 5 times this, at least 5 s.
+        charge_transfer_second: R_ct C_dl if known from impedance; fits begin after 5 times this, but not
+            before 5 s.
     """
     cell = cell or _recorded_cell(tables.start)
     truth = SimulationTruth.from_start(tables.start)
@@ -47,10 +53,10 @@ def analyze_run(
     capacity = truth.capacity_full_ah if truth else _full_capacity_ah(cell)
     first_second = max(FIRST_SECOND, CHARGE_TRANSFERS * charge_transfer_second)
     found, skipped = pulses_from_tables(tables)
-    usable = [p for p in found if _window(p, first_second).sum() >= 8]
-    short = [
-        SkippedPulse(p.step_count, "fewer than 8 samples in the fit window") for p in found if p not in usable
-    ]
+    usable = [p for p in found if _enough(p, first_second)]
+    kept = {p.step_count for p in usable}
+    few = f"fewer than {_FEWEST_SAMPLES} samples in the fit window of pulse or rest"
+    short = [SkippedPulse(p.step_count, few) for p in found if p.step_count not in kept]
     ends = [(rest_end(p.before), rest_end(p.after)) for p in usable]
     results = []
     for i, pulse in enumerate(usable):
@@ -79,20 +85,12 @@ def analyze_pulse(
     step_std = sqrt(before.std_error_volt**2 + after.std_error_volt**2)
     bend = 0.0 if np.isnan(curvature_volt) else curvature_volt
     equilibrium = Equilibrium(step, step_std, bend)
-    time, volt = pulse.during.time_second, pulse.during.voltage_volt
-    tau, window = pulse.duration_second, _window(pulse, first_second)
-    fit = fit_sphere(pulse_response, time[window], volt[window], equilibrium, tau)
-    resting = pulse.after.time_second >= first_second
-    rest = fit_sphere(
-        rest_response, pulse.after.time_second[resting], pulse.after.voltage_volt[resting], equilibrium, tau
-    )
-    classical, by_slope, r2 = weppner_huggins(time, volt, step, tau, first_second=first_second)
     return GittPulse(
         index=0,
         step_count=pulse.step_count,
         direction=pulse.direction,
         start_test_time_second=pulse.start_test_time_second,
-        pulse_second=tau,
+        pulse_second=pulse.duration_second,
         rest_second=pulse.rest_second,
         current_ampere=float(np.median(pulse.during.current_ampere)),
         charge_ah=pulse.charge_ah,
@@ -104,18 +102,37 @@ def analyze_pulse(
         curvature_volt=curvature_volt,
         noise_volt=max(before.noise_volt, after.noise_volt),
         drift_volt_per_hour=max(before.drift_volt_per_hour, after.drift_volt_per_hour, key=abs),
-        window_start_second=float(time[window][0]),
-        window_end_second=float(time[window][-1]),
-        diffusion_time_second=fit.diffusion_time_second,
-        diffusion_time_std_second=inf if fit.at_bound else fit.std_error_second,
-        fit_rms_volt=fit.rms_volt,
-        fourier_number=tau / fit.diffusion_time_second,
-        relaxation_diffusion_time_second=rest.diffusion_time_second,
-        relaxation_diffusion_time_std_second=inf if rest.at_bound else rest.std_error_second,
-        weppner_huggins_diffusion_time_second=classical,
-        sqrt_slope_diffusion_time_second=by_slope,
-        sqrt_slope_r2=r2,
+        **_fitted(pulse, equilibrium, first_second),
     )
+
+
+def _fitted(pulse: Pulse, equilibrium: Equilibrium, first_second: float) -> dict[str, Any]:
+    """The fields of GittPulse that come from its transients."""
+    tau, window = pulse.duration_second, _window(pulse, first_second)
+    time, volt = pulse.during.time_second[window], pulse.during.voltage_volt[window]
+    resting = pulse.after.time_second >= first_second
+    rest = Transient(rest_response, pulse.after.time_second[resting], pulse.after.voltage_volt[resting])
+    both = (Transient(pulse_response, time, volt, polarization_changes=True), rest)
+    fit = fit_sphere(both, equilibrium, tau)
+    of_pulse = fit_sphere((Transient(pulse_response, time, volt),), equilibrium, tau)
+    of_rest = fit_sphere((rest,), equilibrium, tau)
+    classical, by_slope, r2 = weppner_huggins(
+        time, volt, equilibrium.step_volt, tau, first_second=first_second
+    )
+    return {
+        "window_start_second": float(time[0]),
+        "window_end_second": float(time[-1]),
+        "diffusion_time_second": fit.diffusion_time_second,
+        "diffusion_time_std_second": inf if fit.at_bound else fit.std_error_second,
+        "fit_rms_volt": fit.rms_volt,
+        "polarization_change_volt": fit.polarization_change_volt,
+        "fourier_number": tau / fit.diffusion_time_second,
+        "pulse_diffusion_time_second": of_pulse.diffusion_time_second,
+        "relaxation_diffusion_time_second": of_rest.diffusion_time_second,
+        "weppner_huggins_diffusion_time_second": classical,
+        "sqrt_slope_diffusion_time_second": by_slope,
+        "sqrt_slope_r2": r2,
+    }
 
 
 def weppner_huggins(
@@ -154,6 +171,11 @@ def weppner_huggins(
 def _window(pulse: Pulse, first_second: float) -> np.ndarray:
     time = pulse.during.time_second
     return (time >= first_second) & (time <= pulse.duration_second + 1e-6)
+
+
+def _enough(pulse: Pulse, first_second: float) -> bool:
+    resting = (pulse.after.time_second >= first_second).sum()
+    return min(_window(pulse, first_second).sum(), resting) >= _FEWEST_SAMPLES
 
 
 def _curvature(pulses: list[Pulse], ends: list[tuple[RestEnd, RestEnd]], i: int) -> float:
@@ -196,6 +218,7 @@ def _with_material(
         pulse,
         stoichiometry=stoichiometry,
         ratio_to_truth=true_time / time,
+        pulse_ratio_to_truth=true_time / pulse.pulse_diffusion_time_second,
         relaxation_ratio_to_truth=true_time / pulse.relaxation_diffusion_time_second,
         weppner_huggins_ratio_to_truth=true_time / pulse.weppner_huggins_diffusion_time_second,
         sqrt_slope_ratio_to_truth=true_time / pulse.sqrt_slope_diffusion_time_second,
@@ -205,13 +228,13 @@ def _with_material(
 def _flags(pulse: GittPulse, temperature_span_kelvin: float) -> tuple[str, ...]:
     """Names of what speaks against this pulse, in the order of `gitt_records.FLAGS`."""
     step = abs(pulse.equilibrium_step_volt)
-    rest_over_pulse = pulse.relaxation_diffusion_time_second / pulse.diffusion_time_second
+    rest_over_pulse = pulse.relaxation_diffusion_time_second / pulse.pulse_diffusion_time_second
     raised = {
         "finite_size": pulse.fourier_number > 0.05,
         "sqrt_not_linear": not pulse.sqrt_slope_r2 > 0.999,
         "poor_fit": pulse.fit_rms_volt > 3 * pulse.noise_volt,
         "at_bound": not np.isfinite(pulse.diffusion_time_std_second),
-        "rest_differs": abs(log(rest_over_pulse)) > log(1.2),
+        "polarization_drift": abs(log(rest_over_pulse)) > log(1.2),
         "not_relaxed": abs(pulse.drift_volt_per_hour) > 1e-3,
         "step_small": step < 10 * pulse.noise_volt,
         "step_large": step > 15e-3,

@@ -18,7 +18,8 @@ FLAGS: dict[str, str] = {
     "sqrt_not_linear": "r2 <= 0.999 of E against sqrt t: Weppner-Huggins does not hold",
     "poor_fit": "rms of the sphere fit above 3 times the noise",
     "at_bound": "the sphere fit ran to the end of the range searched",
-    "rest_differs": "pulse and rest give R^2/D that differ by more than 20 %",
+    "polarization_drift": "pulse alone and rest alone differ by more than 20 % in R^2/D: the polarisation "
+    "changes along the pulse (the joint fit takes it out)",
     "not_relaxed": "|dE/dt| at the end of a rest above 1 mV/h",
     "step_small": "dE_s below 10 times the noise",
     "step_large": "dE_s above 15 mV",
@@ -43,10 +44,12 @@ class GittPulse:
 
     Voltages are cell voltages. `charge_ah` is signed, > 0 on charge; `net_charge_ah` is the net charge from
     the start of the run to the middle of the pulse. `diffusion_time_second` is R^2/D from the sphere fit of
-    the pulse, the primary result; `relaxation_...` is the same from the rest, which is free of ohmic drop
-    and charge transfer; `weppner_huggins_...` is the classical value, `sqrt_slope_...` its slope form. The
-    diffusivities use the radius of the analysis under its area convention. Ratios are D / D_true, compared
-    through R^2/D with the truth's equivalent radius.
+    pulse and rest together, the primary result; `polarization_change_volt` is by how much the overpotential
+    changed along the pulse in that fit. `pulse_...` and `relaxation_...` are from the pulse alone, with a
+    constant overpotential, and from the rest alone, which has none; `weppner_huggins_...` is the classical
+    value, `sqrt_slope_...` its slope form. `fourier_number` is D tau / R^2. The diffusivities use the radius
+    of the analysis under its area convention. Ratios are D / D_true, compared through R^2/D with the truth's
+    equivalent radius.
     """
 
     index: int
@@ -70,9 +73,10 @@ class GittPulse:
     diffusion_time_second: float
     diffusion_time_std_second: float
     fit_rms_volt: float
+    polarization_change_volt: float
     fourier_number: float
+    pulse_diffusion_time_second: float
     relaxation_diffusion_time_second: float
-    relaxation_diffusion_time_std_second: float
     weppner_huggins_diffusion_time_second: float
     sqrt_slope_diffusion_time_second: float
     sqrt_slope_r2: float
@@ -82,6 +86,7 @@ class GittPulse:
     composition_change: float = nan
     stoichiometry: float = nan
     ratio_to_truth: float = nan
+    pulse_ratio_to_truth: float = nan
     relaxation_ratio_to_truth: float = nan
     weppner_huggins_ratio_to_truth: float = nan
     sqrt_slope_ratio_to_truth: float = nan
@@ -128,6 +133,7 @@ class GittAnalysis:
             "fraction_within_5_percent": float(np.mean(np.abs(np.array(ratios) - 1) < 0.05))
             if ratios
             else None,
+            "median_pulse_ratio_to_truth": self.median("pulse_ratio_to_truth"),
             "median_relaxation_ratio_to_truth": self.median("relaxation_ratio_to_truth"),
             "median_weppner_huggins_ratio_to_truth": self.median("weppner_huggins_ratio_to_truth"),
             "median_sqrt_slope_ratio_to_truth": self.median("sqrt_slope_ratio_to_truth"),

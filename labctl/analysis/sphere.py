@@ -10,13 +10,17 @@ where E0 holds every overpotential that is constant within the fit window. The r
 superposition of that response and its negative, delayed by tau. Only R^2/D enters; the sign of dE_s makes
 it valid for charge and discharge.
 
-The surface runs ahead of the mean, so it meets the bend of the equilibrium curve: `Equilibrium` therefore
-takes the curve's second difference from the neighbouring pulses along with dE_s.
+Two things bend a pulse that is not infinitely small. The surface runs ahead of the mean, so it meets the
+bend of the equilibrium curve: `Equilibrium` takes the curve's second difference, known from the
+neighbouring pulses, along with dE_s. And the polarisation (charge transfer, mostly) changes with the
+composition of the surface: it is fitted with the pulse as a share proportional to the surface's advance.
+That share and R^2/D look alike in a pulse alone, but the rest has no polarisation: pulse and rest are
+therefore fitted together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import erf
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 Response = Callable[[Array, float, float], Array]
 
 _SHORT_TIME = 0.05  # below this T the short-time form is exact to 3e-11, above it the sum of 40 roots is
@@ -56,7 +60,7 @@ def sphere_response(T: Array) -> Array:
     short = np.expm1(early) + np.exp(early) * erf(np.sqrt(early))
     late = np.maximum(T, _SHORT_TIME)
     modes = np.exp(-late[..., None] * _ROOTS_SQUARED) * (2 / _ROOTS_SQUARED)
-    return np.where(_SHORT_TIME > T, short, 3 * late + 0.2 - modes.sum(axis=-1)).astype(np.float64)
+    return np.where(T < _SHORT_TIME, short, 3 * late + 0.2 - modes.sum(axis=-1))
 
 
 def pulse_response(time_second: Array, diffusion_time_second: float, duration_second: float) -> Array:
@@ -90,57 +94,88 @@ class Equilibrium:
 
 
 @dataclass(frozen=True)
+class Transient:
+    """One transient to fit: its response function, times, voltages, both of shape (n,).
+
+    Each transient has an offset of its own. With `polarization_changes` it also has a share proportional to
+    the surface's advance.
+    """
+
+    response: Response
+    time_second: Array
+    voltage_volt: Array
+    polarization_changes: bool = False
+
+    def along(self, diffusion_time_second: float, duration_second: float) -> Array:
+        """How far the surface is along the pulse's step at each time."""
+        return self.response(self.time_second, diffusion_time_second, duration_second)
+
+    def free(self, along: Array) -> Array:
+        """The linear terms that are fitted along with R^2/D, one column each."""
+        ones = np.ones_like(along)
+        return np.column_stack((ones, along) if self.polarization_changes else (ones,))
+
+
+@dataclass(frozen=True)
 class SphereFit:
-    """R^2/D from one transient, and how well it fits."""
+    """R^2/D from one or more transients, and how well it fits.
+
+    `polarization_change_volt` is the change of the overpotential in the first transient, from no advance of
+    the surface to that at its last sample; 0 if it was not fitted.
+    """
 
     diffusion_time_second: float
     std_error_second: float
-    offset_volt: float
     rms_volt: float
+    polarization_change_volt: float
     at_bound: bool
 
 
 def fit_sphere(
-    response: Response,
-    time_second: Array,
-    voltage_volt: Array,
-    equilibrium: Equilibrium,
-    duration_second: float,
+    transients: Sequence[Transient], equilibrium: Equilibrium, duration_second: float
 ) -> SphereFit:
-    """Fit R^2/D and an offset E0 to a transient by least squares; one-dimensional in ln(R^2/D).
+    """Fit R^2/D to transients of one pulse by least squares; one-dimensional in ln(R^2/D).
 
     Args:
-        response: pulse_response or rest_response.
-        time_second: times since the start (pulse) or the end (rest) of the pulse, shape (n,), n >= 3.
-        voltage_volt: voltages at these times.
+        transients: the pulse, the rest, or both; together at least 4 samples.
         equilibrium: dE_s of the pulse, its standard error (which enters that of the result), its bend.
         duration_second: tau of the pulse.
     """
 
-    def model(log_time: float) -> Array:
-        along = response(time_second, float(np.exp(log_time)), duration_second)
-        return equilibrium.voltage(along)
-
     def residual(log_time: float) -> Array:
-        left = voltage_volt - model(log_time)
-        return left - left.mean()
+        parts = [(t, t.along(float(np.exp(log_time)), duration_second)) for t in transients]
+        return np.concatenate([_left(t.voltage_volt - equilibrium.voltage(a), t.free(a)) for t, a in parts])
 
     lowest, highest = (float(np.log(b * duration_second)) for b in _SEARCH)
     best = _minimum(lambda log_time: float((residual(log_time) ** 2).sum()), lowest, highest)
-    rms = float(np.sqrt((residual(best) ** 2).sum() / max(len(time_second) - 2, 1)))
-    diffusion_time = float(np.exp(best))
-    along = response(time_second, diffusion_time, duration_second)
-    by_time = (residual(best - 1e-3) - residual(best + 1e-3)) / 2e-3
-    by_step = along - along.mean()
+    diffusion_time, left = float(np.exp(best)), residual(best)
+    alongs = [t.along(diffusion_time, duration_second) for t in transients]
+    free = [t.free(a) for t, a in zip(transients, alongs, strict=True)]
+    degrees = max(len(left) - sum(f.shape[1] for f in free) - 1, 1)
+    rms = float(np.sqrt(left @ left / degrees))
+    by_time = (residual(best + 1e-3) - residual(best - 1e-3)) / 2e-3
+    by_step = np.concatenate([_left(a, f) for a, f in zip(alongs, free, strict=True)])
     steepness = max(float(by_time @ by_time), 1e-30)
     from_step = abs(float(by_time @ by_step)) / steepness * equilibrium.std_error_volt
     return SphereFit(
         diffusion_time_second=diffusion_time,
         std_error_second=diffusion_time * float(np.hypot(rms / np.sqrt(steepness), from_step)),
-        offset_volt=float((voltage_volt - model(best)).mean()),
         rms_volt=rms,
+        polarization_change_volt=_polarization_change(transients[0], equilibrium, alongs[0]),
         at_bound=best - lowest < 0.1 or highest - best < 0.1,
     )
+
+
+def _left(values: Array, free: Array) -> Array:
+    """What is left of `values` when the linear terms `free` have taken what they can."""
+    return values - free @ np.linalg.lstsq(free, values, rcond=None)[0]
+
+
+def _polarization_change(first: Transient, equilibrium: Equilibrium, along: Array) -> float:
+    if not first.polarization_changes:
+        return 0.0
+    terms = np.linalg.lstsq(first.free(along), first.voltage_volt - equilibrium.voltage(along), rcond=None)[0]
+    return float(terms[1] * along[-1])
 
 
 def _minimum(cost: Callable[[float], float], lowest: float, highest: float) -> float:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from labctl.records import validate_record
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -36,9 +38,15 @@ class SimulationTruth(BaseModel):
 
     @classmethod
     def from_start(cls, start: dict[str, Any]) -> Self | None:
-        """From the key `simulation_truth` of a start document; None where there is none."""
+        """From the key `simulation_truth` of a start document; None where there is none.
+
+        Raises:
+            ConfigurationError: there is one, but it is not whole; one line per fault.
+        """
         given = start.get("simulation_truth")
-        return None if given is None else cls.model_validate(given)
+        return (
+            None if given is None else validate_record(given, cls, where="start document, simulation_truth")
+        )
 
     def stoichiometry_at(self, net_charge_ah: float) -> float:
         """Lithium per formula unit after a net charge (Ah, > 0 charges) since the start of the run."""

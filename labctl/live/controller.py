@@ -18,6 +18,8 @@ from labctl.runs import RunSummary
 _FRAME_MILLISECOND = 50
 _BACKLOG_MILLISECOND = 2  # pause between portions while history is being read, for the window's own events
 _FEED_BUDGET_SECOND = 0.010
+_BACKLOG_DOCUMENTS = 16  # that many in one portion are history, not news
+_BACKLOG_FRAME_SECOND = 0.2  # history is drawn less often than news: reading it is what one waits for
 
 
 class LiveController(QtCore.QObject):
@@ -29,6 +31,8 @@ class LiveController(QtCore.QObject):
         self.model = RunModel()
         self.feed: Feed | None = None
         self._shown: tuple[object, ...] = ()
+        self._backlog = False
+        self._drawn_at_second = 0.0
         self._feeding = QtCore.QTimer(self, singleShot=True)
         self._feeding.timeout.connect(self._feed)
         self._frames = QtCore.QTimer(self, interval=_FRAME_MILLISECOND)
@@ -53,14 +57,18 @@ class LiveController(QtCore.QObject):
             self.model.feed(name, doc)
 
     def _feed(self) -> None:
-        more = self.feed is not None and self.feed.drain(self.model.feed, _FEED_BUDGET_SECOND)
-        self._feeding.start(_BACKLOG_MILLISECOND if more else _FRAME_MILLISECOND)
+        count = self.feed.drain(self.model.feed, _FEED_BUDGET_SECOND) if self.feed is not None else 0
+        self._backlog = count >= _BACKLOG_DOCUMENTS
+        self._feeding.start(_BACKLOG_MILLISECOND if self._backlog else _FRAME_MILLISECOND)
 
     def repaint(self) -> None:
         """Show what has changed; nothing is drawn that nobody sees."""
         if self.window.isMinimized() or not self.window.isVisible():
             return
-        self.show_now()
+        now = time.monotonic()
+        if not self._backlog or now - self._drawn_at_second >= _BACKLOG_FRAME_SECOND:
+            self._drawn_at_second = now
+            self.show_now()
 
     def show_now(self) -> None:
         """Bring the window up to date."""
@@ -101,14 +109,19 @@ class LiveController(QtCore.QObject):
 class ReplayController(LiveController):
     """Shows a sequence of documents."""
 
-    def __init__(self, window: LiveWindow, title: str, feed: Feed | None) -> None:
+    def __init__(self, window: LiveWindow, title: str, feed: Feed | None, speed: float | None = None) -> None:
         super().__init__(window)
-        self._title = title
+        self._title, self._speed = title, speed
         self.show_documents(feed)
 
     def status(self, now_unix_second: float) -> Status:
         """The status line's texts."""
-        return describe(self.model, now_unix_second=now_unix_second, replay_title=self._title)
+        return describe(
+            self.model,
+            now_unix_second=now_unix_second,
+            replay_title=self._title,
+            replay_speed=self._speed,
+        )
 
     def message(self) -> str:
         """Why there is no curve, "" if there is one."""
@@ -118,7 +131,7 @@ class ReplayController(LiveController):
 
     def title(self) -> str:
         """The window's title."""
-        return f"{self._title} · labctl"
+        return " · ".join(part for part in (self._title, super().title()) if part)
 
 
 class FollowController(LiveController):
@@ -140,7 +153,8 @@ class FollowController(LiveController):
         self._listing = Listing()
         self._source: JournalSource | None = None
         self._uid = ""
-        self.following = True
+        self._asked_for = run_directory is not None
+        self.following = run_directory is None
         self.watcher = RunWatcher(data_directory) if threads else None
         window.run_chosen.connect(self._choose)
         window.follow_changed.connect(self._follow)
@@ -164,8 +178,7 @@ class FollowController(LiveController):
         if chosen is None:
             return
         self.show_run(chosen.directory)
-        if not self._is_current(chosen):
-            self.following = False  # who looks at an old run is not to be taken away from it
+        self.following = self._is_current(chosen)  # who looks at an old run is not to be taken away from it
 
     def _is_current(self, chosen: RunSummary) -> bool:
         return all(
@@ -180,6 +193,9 @@ class FollowController(LiveController):
     def take(self, listing: Listing) -> None:
         """Take a new look at the data directory."""
         self._listing = listing
+        if self._asked_for and not listing.error:
+            self._asked_for = False
+            self.following = any(run.uid == self._uid and self._is_current(run) for run in listing.runs)
         if self.following or not self._uid:
             run = successor(self._uid, listing.runs) if self._uid else newest(listing.runs)
             if run is not None:

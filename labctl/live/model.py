@@ -35,7 +35,7 @@ class RunModel:
         self.stop: dict[str, Any] | None = None
         self.timeseries = Series(CURVES, max_rows)
         self.steps: list[dict[str, Any]] = []
-        self.last: dict[str, dict[str, Any]] = {}
+        self.last: dict[str, Mapping[str, Any]] = {}
         self.alarms = 0
         self.paused = False
         self.last_data_unix_second: float | None = None
@@ -47,6 +47,9 @@ class RunModel:
     def feed(self, name: str, doc: dict[str, Any]) -> None:
         """Take the next document."""
         self.version += 1
+        if name in ("event", "event_page"):
+            self._take_rows(name, doc)
+            return
         self.progress.feed(name, doc)
         if name == "start":
             self.start = doc
@@ -54,30 +57,30 @@ class RunModel:
             self._streams[str(doc.get("uid"))] = str(doc.get("name"))
         elif name == "stop":
             self.stop = doc
-        elif name in ("event", "event_page"):
-            self._take_rows(doc)
 
-    def _take_rows(self, doc: dict[str, Any]) -> None:
+    def _take_rows(self, name: str, doc: dict[str, Any]) -> None:
         stream = self._streams.get(str(doc.get("descriptor")), "")
         row = last_row(doc)
         if not row:
             return
         self.last[stream] = row
         if stream == "timeseries":
-            self._take_samples(doc)
+            self._take_samples(doc, row)
         elif stream == "steps":
+            self.progress.feed(name, doc)
             self.steps.extend(_rows(doc))
         elif stream == "alarms":
             self.alarms += _count(doc)
         elif stream == "interruptions":
             self.paused = row.get("interruption") == "pause"
 
-    def _take_samples(self, doc: dict[str, Any]) -> None:
+    def _take_samples(self, doc: dict[str, Any], row: Mapping[str, Any]) -> None:
+        when = last_time(doc)
+        self.progress.take_sample(row, when)
         data = doc["data"]
         if not isinstance(doc.get("seq_num"), list):
             data = {key: [value] for key, value in data.items()}
         self.timeseries.add(data.get("test_time_second", []), data)
-        when = last_time(doc)
         if when is None:
             return
         if self.last_data_unix_second is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from labctl.journal import Damage, follow
 
 Document = tuple[str, dict[str, Any]]
 Source = Callable[[threading.Event], Iterator[Document]]
-_QUEUE_DOCUMENTS = 256  # bounds memory: a page has at most 1 000 rows
-_PUT_TIMEOUT_SECOND = 0.1
+_MOST_WAITING = 100_000  # rows, about 25 MB; bounds the memory of what was read and not yet taken
+_WEIGHT_OF_DOCUMENT = 20  # what a document weighs beside its rows, in rows
 _JOIN_TIMEOUT_SECOND = 2.0
 
 
@@ -27,7 +27,10 @@ class Feed:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._queue: queue.Queue[Document] = queue.Queue(_QUEUE_DOCUMENTS)
+        self._waiting: deque[Document] = deque()
+        self._taken: deque[Document] = deque()  # of the thread that drains
+        self._weight = 0
+        self._room = threading.Condition()
         self._halt = threading.Event()
         self._exhausted = threading.Event()
         self._thread = threading.Thread(target=self._read, name="live-reader", daemon=True)
@@ -45,33 +48,40 @@ class Feed:
             self._exhausted.set()
 
     def _put(self, document: Document) -> bool:
-        while not self._halt.is_set():
-            try:
-                self._queue.put(document, timeout=_PUT_TIMEOUT_SECOND)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def drain(self, sink: Callable[[str, dict[str, Any]], None], budget_second: float) -> bool:
-        """Hand waiting documents to `sink` for at most about `budget_second`; True when more are waiting."""
-        end = time.perf_counter() + budget_second
-        while time.perf_counter() < end:
-            try:
-                name, doc = self._queue.get_nowait()
-            except queue.Empty:
+        with self._room:
+            self._room.wait_for(lambda: self._weight < _MOST_WAITING or self._halt.is_set())
+            if self._halt.is_set():
                 return False
-            sink(name, doc)
-        return not self._queue.empty()
+            self._waiting.append(document)
+            self._weight += _weight(document)
+        return True
+
+    def drain(self, sink: Callable[[str, dict[str, Any]], None], budget_second: float) -> int:
+        """Hand waiting documents to `sink` for at most about `budget_second`; the number handed over."""
+        end = time.perf_counter() + budget_second
+        count = 0
+        while time.perf_counter() < end and (self._taken or self._take()):
+            sink(*self._taken.popleft())
+            count += 1
+        return count
+
+    def _take(self) -> bool:
+        """Take all that waits in one go: the threads meet at the lock once a portion, not per document."""
+        with self._room:
+            self._taken, self._waiting, self._weight = self._waiting, self._taken, 0
+            self._room.notify()
+        return bool(self._taken)
 
     @property
     def finished(self) -> bool:
         """Whether the source has ended and everything was handed over."""
-        return self._exhausted.is_set() and self._queue.empty()
+        return self._exhausted.is_set() and not self._waiting and not self._taken
 
     def close(self) -> None:
         """End the reading."""
         self._halt.set()
+        with self._room:
+            self._room.notify()
         self._thread.join(_JOIN_TIMEOUT_SECOND)
 
 
@@ -92,3 +102,8 @@ class JournalSource:
 
     def _count(self, _: Damage) -> None:
         self.damaged += 1
+
+
+def _weight(document: Document) -> int:
+    numbers = document[1].get("seq_num")
+    return _WEIGHT_OF_DOCUMENT + (len(numbers) if isinstance(numbers, list) else 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from labctl.live.pyramid import Floats, GrowingArray, Indices, Pyramid
 MAX_ROWS = 4_000_000
 _THIN_BLOCK = 16
 _POINTS_PER_COLUMN = 4
+_LONG_PART = 16  # rows from which a part is an array of its own; shorter ones are gathered first
 
 
 class Series:
@@ -30,7 +30,8 @@ class Series:
         self.max_rows = max_rows
         self.version = 0
         self.rows_fed = 0
-        self._pending: list[tuple[Sequence[float], ...]] = []
+        self._long: list[list[Floats]] = []
+        self._short: list[list[float]] = [[] for _ in (None, *self.curves)]
         self._clear()
 
     def _clear(self) -> None:
@@ -42,8 +43,14 @@ class Series:
         """Add rows; a curve that is missing, or has another length than the time, is NaN throughout."""
         count = len(time_second)
         nothing = [float("nan")] * count
-        columns = (values.get(name, nothing) for name in self.curves)
-        self._pending.append((time_second, *(c if len(c) == count else nothing for c in columns)))
+        given = (values.get(name, nothing) for name in self.curves)
+        columns = [time_second, *(column if len(column) == count else nothing for column in given)]
+        if count < _LONG_PART:
+            for gathered, column in zip(self._short, columns, strict=True):
+                gathered.extend(column)
+        else:
+            self._close_short()
+            self._long.append([np.asarray(column, dtype=np.float64) for column in columns])
         self.rows_fed += count
         self.version += 1
 
@@ -63,16 +70,23 @@ class Series:
         return self._values[name].values
 
     def _flush(self) -> None:
-        if not self._pending:
+        self._close_short()
+        if not self._long:
             return
-        pending, self._pending = self._pending, []
-        time, *columns = (_as_floats(parts) for parts in zip(*pending, strict=True))
+        time, *columns = (np.concatenate(parts) for parts in zip(*self._long, strict=True))
+        self._long = []
         known = np.isfinite(time)
         if not known.all():
             time, columns = time[known], [column[known] for column in columns]
         self._append(time, columns)
         if len(self._time) > self.max_rows:
             self._thin()
+
+    def _close_short(self) -> None:
+        """Turn what was gathered from short parts into arrays."""
+        if self._short[0]:
+            self._long.append([np.array(gathered, dtype=np.float64) for gathered in self._short])
+            self._short = [[] for _ in self._short]
 
     def _append(self, time: Floats, columns: Iterable[Floats]) -> None:
         last = self._time.values[-1] if len(self._time) else -np.inf
@@ -134,12 +148,6 @@ class Series:
         after = min(int(np.searchsorted(time, time_second)), len(time) - 1)
         before = max(after - 1, 0)
         return before if time_second - time[before] <= time[after] - time_second else after
-
-
-def _as_floats(parts: tuple[Sequence[float], ...]) -> Floats:
-    if len(parts) == 1:
-        return np.array(parts[0], dtype=np.float64)
-    return np.array(list(chain.from_iterable(parts)), dtype=np.float64)
 
 
 def _telling_rows(columns: Sequence[Floats], count: int) -> Indices:

@@ -79,6 +79,7 @@ def describe(
     now_unix_second: float,
     writer_alive: bool = True,
     replay_title: str | None = None,
+    replay_speed: float | None = None,
     damaged: int = 0,
 ) -> Status:
     """The status of a run.
@@ -88,15 +89,19 @@ def describe(
         now_unix_second: Wall time now.
         writer_alive: Whether somebody holds the run's lock.
         replay_title: What is replayed, if this is no live run; ages then mean nothing and are left out.
+        replay_speed: Run time per wall time of the replay; None for as fast as possible.
         damaged: Stretches of the journal that could not be read.
     """
     replayed = replay_title is not None
     state = _state(model, now_unix_second, writer_alive, replayed)
+    pace = model.progress.wall_per_cell_second
+    if replayed:
+        pace = 1 / replay_speed if replay_speed else None
     return Status(
         state=state,
-        title=_title(model) or replay_title or "",
+        title=" · ".join(part for part in (_title(model), replay_title) if part),
         detail=_detail(model, state),
-        progress=model.progress.time_line if model.progress.step_count else "",
+        progress=model.progress.time_text(pace) if model.progress.step_count else "",
         fraction=model.progress.fraction,
         values=_values(model),
         age="" if replayed else _age(model, now_unix_second),

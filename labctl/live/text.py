@@ -68,13 +68,9 @@ def clock_text(second: float) -> str:
     """An instant of a run to the second (to 10 ms in the first minute), e.g. "12 h 20 min 05 s"."""
     if second < 60:
         return f"{second:.2f} s"
-    whole = round(second)
-    days, rest = divmod(whole, 86_400)
-    hours, rest = divmod(rest, 3600)
+    hours, rest = divmod(round(second), 3600)
     minutes, seconds = divmod(rest, 60)
-    day = f"{days} d " if days else ""
-    hour = f"{hours} h " if hours or days else ""
-    return f"{day}{hour}{minutes:0{2 if hour else 1}d} min {seconds:02d} s"
+    return f"{hours} h {minutes:02d} min {seconds:02d} s" if hours else f"{minutes} min {seconds:02d} s"
 
 
 def grouped(count: int) -> str:

@@ -155,6 +155,7 @@ class LiveWindow(QtWidgets.QMainWindow):
     def show_model(self, model: RunModel | None) -> None:
         """Show another run."""
         self.plots.show_series(model.timeseries if model else None)
+        self.follow.setChecked(True)
 
     def show_status(self, status: Status, message: str, title: str) -> None:
         """Show a status; `message` says why there is no curve ("" if there is one)."""

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from labctl.errors import LabctlError
 from labctl.platform import (
     FileLock,
@@ -29,6 +30,24 @@ from labctl.platform import FileLock
 lock = FileLock(sys.argv[1])
 print(lock.acquire(), flush=True)
 threading.Event().wait()
+"""
+CHILDREN = """
+import os, signal, subprocess, sys
+from labctl.platform import FileLock, is_locked
+lock = FileLock(sys.argv[1])
+lock.acquire()
+sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+ours, theirs = os.pipe()
+forked = os.fork()
+if forked == 0:
+    os.write(theirs, b"up")
+    signal.pause()
+os.read(ours, 2)
+held = is_locked(sys.argv[1])
+lock.release()
+print("held", held, "after release", is_locked(sys.argv[1]))
+os.kill(forked, signal.SIGKILL)
+sleeper.kill()
 """
 DEAF = """
 import signal, threading
@@ -79,26 +98,20 @@ def test_a_lock_dies_with_its_process_and_names_it_before(tmp_path: Path) -> Non
 
 def test_a_held_lock_as_context_names_file_and_owner(tmp_path: Path) -> None:
     child = start(HOLD, str(tmp_path / "lock"))
-    with pytest.raises(LabctlError, match=rf"lock: locked by process {child.pid}"), FileLock(tmp_path / "lock"):
+    with (
+        pytest.raises(LabctlError, match=rf"lock: locked by process {child.pid}"),
+        FileLock(tmp_path / "lock"),
+    ):
         pass
     finish(child)
 
 
 @posix
 def test_children_do_not_inherit_a_lock(tmp_path: Path) -> None:
-    lock = FileLock(tmp_path / "lock")
-    assert lock.acquire()
-    sleeper = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"], close_fds=False)
-    forked = os.fork()
-    if forked == 0:
-        signal.pause()
-        os._exit(0)
-    lock.release()
-    assert not is_locked(tmp_path / "lock")
-    os.kill(forked, signal.SIGKILL)
-    os.waitpid(forked, 0)
-    sleeper.kill()
-    sleeper.wait()
+    done = subprocess.run(
+        [sys.executable, "-c", CHILDREN, str(tmp_path / "lock")], capture_output=True, text=True, timeout=20
+    )
+    assert (done.stdout, done.stderr) == ("held True after release False\n", "")
 
 
 def test_looking_at_a_lock_all_the_time_does_not_keep_others_from_taking_it(tmp_path: Path) -> None:

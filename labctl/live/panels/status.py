@@ -34,6 +34,12 @@ class ElidedLabel(QtWidgets.QLabel):
         painter.end()
 
 
+def _restyle(widget: QtWidgets.QWidget, style: str) -> None:
+    """Set a style sheet if it is another one; setting it costs 0.1 ms even if it is the same."""
+    if widget.styleSheet() != style:
+        widget.setStyleSheet(style)
+
+
 class ValueTile(QtWidgets.QWidget):
     """One last value, large, with its unit."""
 
@@ -62,7 +68,7 @@ class ValueTile(QtWidgets.QWidget):
         self._unit.setText(value.unit)
         if self._number.text() != value.number:
             self._number.setText(value.number)
-        self._number.setStyleSheet(f"color: {colour};")
+        _restyle(self._number, f"color: {colour};")
 
 
 class StatusPanel(QtWidgets.QFrame):
@@ -119,7 +125,7 @@ class StatusPanel(QtWidgets.QFrame):
         colour = self._theme.state(status.state)
         self.state.setText(f"{STATE_SIGN[status.state]}  {STATE_TEXT[status.state]}")
         frame = f"border: 1px solid {colour}; border-radius: 9px; padding: 1px 10px;"
-        self.state.setStyleSheet(f"color: {colour}; font-weight: 600; {frame}")
+        _restyle(self.state, f"color: {colour}; font-weight: 600; {frame}")
         self.title.set_text(status.title)
         self.detail.set_text(status.detail)
         self.progress.set_text(status.progress)
@@ -127,8 +133,8 @@ class StatusPanel(QtWidgets.QFrame):
         self.warning.setVisible(bool(status.warning))
         late = status.state == "stale"
         self.age.setText(status.age)
-        self.age.setStyleSheet(f"color: {colour if late else self._theme.muted};")
-        self.bar.setStyleSheet(f"QProgressBar::chunk {{ background: {colour}; }}")
+        _restyle(self.age, f"color: {colour if late else self._theme.muted};")
+        _restyle(self.bar, f"QProgressBar::chunk {{ background: {colour}; }}")
         self.bar.setVisible(status.fraction is not None)
         self.bar.setValue(round(_BAR_STEPS * (status.fraction or 0.0)))
         self._show_values(status, faded=status.state != "running")

@@ -1,0 +1,226 @@
+"""labctl's side of a simulated bench: finding or starting it, its clock, its cell, its faults, its record.
+
+`labctl` loads `ensure_bench` through the entry point `labctl.bench`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from devices.sim.bench import IDLE_WALL_SECOND
+from devices.sim.connection import Connection
+from devices.sim.launch import find_or_start, is_running, wait_until_gone
+from devices.sim.settings import BenchSettings
+from labctl.cell import Cell
+from labctl.config import Station
+from labctl.errors import ConfigurationError, DeviceError
+from labctl.platform import terminate
+
+_ZERO_CELSIUS_KELVIN = 273.15
+_PRIVATE_IDLE_WALL_SECOND = 10.0
+_STOP_WALL_SECOND = 5.0
+
+
+class BenchClock:
+    """The bench's virtual time (labctl.clock.Clock); may be used by any number of threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def now(self) -> float:
+        """Virtual seconds since the bench started."""
+        return float(self._connection.call("now"))
+
+    def sleep(self, seconds: float) -> None:
+        """Block for `seconds` of virtual time; time passes at least for as long as somebody sleeps."""
+        if seconds > 0:
+            self._connection.call("sleep", timeout_second=None, seconds=seconds)
+
+
+class BenchHandle:
+    """A bench in use. `addresses` has a pyserial URL for each simulated role; `clock` is the bench's.
+
+    Every method raises DeviceError when the bench is gone or refuses.
+    """
+
+    def __init__(self, connection: Connection, directory: Path, info: dict[str, Any], *, fresh: bool) -> None:
+        self._connection, self._directory, self._fresh = connection, directory, fresh
+        self._pid = int(info["pid"])
+        self.clock = BenchClock(connection)
+        self.addresses = {role: f"socket://127.0.0.1:{port}" for role, port in info["devices"].items()}
+
+    def pty_path(self, role: str) -> str:
+        """Path of a pseudo-terminal on which the role's instrument answers too (POSIX)."""
+        return str(self._connection.call("pty", role=role))
+
+    def mount(self, cell: Cell, stoichiometry: float | None = None) -> None:
+        """Put a cell onto the leads; refused while a program runs.
+
+        It goes on from the state in which this station's bench left it. A `stoichiometry` (lithium per
+        formula unit of the active material) makes a new, rested pellet instead; without either the
+        station's is taken.
+        """
+        self._connection.call(
+            "mount",
+            cell_id=cell.id,
+            parameters=pellet_parameters(cell),
+            stoichiometry=stoichiometry,
+            renew=stoichiometry is not None,
+        )
+
+    def cell_state(self) -> dict[str, Any]:
+        """Now: voltage_volt, current_ampere (> 0 charges), circuit_closed, charge_ah, stoichiometry, ..."""
+        return self._connection.call("cell")
+
+    def truth(self) -> dict[str, Any]:
+        """What measurements on the mounted pellet ought to find."""
+        return self._connection.call("truth")
+
+    def record(self) -> list[dict[str, Any]]:
+        """The bench's own record: circuit, programs, mounts, faults (see devices.sim.record)."""
+        return self._connection.call("record")
+
+    def set_speed(self, speed: float | Literal["max"]) -> None:
+        """Seconds of virtual time per second of wall time, or "max"."""
+        self._connection.call("speed", speed=speed)
+
+    def inject(self, role: str, fault: str, **arguments: Any) -> None:
+        """Arm a fault of a role's instrument or its line (see devices.sim.faults); "clear" ends them all."""
+        self._connection.call("inject", role=role, fault=fault, arguments=arguments)
+
+    def ping(self) -> dict[str, Any]:
+        """Whether it is there: pid, running (a program), clients."""
+        return self._connection.call("ping")
+
+    def close(self) -> None:
+        """Let go of the bench; a fresh one ends."""
+        if self._fresh:
+            self.stop()
+        self._connection.close()
+
+    def stop(self) -> None:
+        """End the bench: its instruments are switched off and its cell's state is saved."""
+        if is_running(self._directory):
+            with contextlib.suppress(DeviceError):  # deaf or dead: what follows tells
+                self._connection.call("stop")
+            if not wait_until_gone(self._directory, _STOP_WALL_SECOND):
+                terminate(self._pid, _STOP_WALL_SECOND)
+        self._connection.close()
+        if self._fresh:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def ensure_bench(
+    station: Station, data_directory: Path, *, cell: Cell | None = None, fresh: bool = False
+) -> BenchHandle:
+    """The bench of a simulated station, started if need be, with `cell` on its leads if given.
+
+    Args:
+        station: a station with a `simulate` block.
+        data_directory: the bench lives in `bench/<station>/` of it and keeps the states of its cells there.
+        cell: the cell to mount.
+        fresh: a private bench instead, in a directory of its own, which ends with its handle.
+
+    Raises:
+        ConfigurationError: the station is not simulated.
+        DeviceError: the bench does not start, or serves somebody else with other settings.
+    """
+    settings = bench_settings(station)
+    if fresh:
+        directory = Path(tempfile.mkdtemp(prefix="labctl-bench-"))
+        handle = _attach(directory, settings, fresh=True)
+    else:
+        directory = data_directory / "bench" / station.name
+        handle = _attach(directory, settings, fresh=False)
+    try:
+        if cell is not None:
+            handle.mount(cell)
+    except DeviceError:
+        handle.close()
+        raise
+    return handle
+
+
+def bench_settings(station: Station) -> BenchSettings:
+    """What a station's bench is started with."""
+    simulate = station.simulate
+    if simulate is None:
+        raise ConfigurationError(
+            f"station {station.name}", "simulate", None, "is missing: this station is real"
+        )
+    return BenchSettings(
+        station=station.name,
+        seed=simulate.seed,
+        speed=simulate.speed,
+        stoichiometry=simulate.stoichiometry,
+        temperature_kelvin=simulate.temperature_celsius + _ZERO_CELSIUS_KELVIN,
+        pressure_pa=simulate.pressure_pa,
+        devices={role: device.driver for role, device in station.devices.items()},
+    )
+
+
+def pellet_parameters(cell: Cell) -> dict[str, Any]:
+    """The simulated pellet's parameters that a cell record gives, as plain JSON in SI units."""
+    density = cell.active_material.density_g_per_cm3
+    conductivity = cell.electrolyte.conductivity_ms_per_cm
+    separator = cell.separator_thickness_mm
+    found: dict[str, Any] = {
+        "active_mass_kg": cell.active_mass_kg,
+        "coated": cell.coating is not None,
+        "diameter_metre": cell.diameter_mm * 1e-3,
+        "anode_potential_volt": cell.anode_potential_volt,
+        "separator_thickness_metre": None if separator is None else separator * 1e-3,
+        "particle_radius_metre": cell.particle_radius_metre,
+        "active_density_kg_per_m3": None if density is None else density * 1e3,
+        "active_volume_fraction": cell.active_volume_fraction,
+        "electrolyte_volume_fraction": cell.composite.electrolyte_volume_fraction,
+        "electrolyte_conductivity_s_per_m": None if conductivity is None else conductivity * 0.1,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _attach(directory: Path, settings: BenchSettings, *, fresh: bool) -> BenchHandle:
+    """A handle to a bench with these settings; one with others is replaced when nobody uses it."""
+    idle = _PRIVATE_IDLE_WALL_SECOND if fresh else IDLE_WALL_SECOND
+    while True:
+        info = find_or_start(directory, settings, private=fresh, idle_second=idle)
+        try:
+            connection = Connection(info["port"], info["token"])
+        except DeviceError:
+            if is_running(directory):
+                raise
+            continue  # it ended just now
+        handle = BenchHandle(connection, directory, info, fresh=fresh)
+        if fresh or _suits(handle, BenchSettings.model_validate(info["settings"]), settings):
+            return handle
+        handle.stop()
+
+
+def _suits(handle: BenchHandle, present: BenchSettings, wanted: BenchSettings) -> bool:
+    """Whether a shared bench can be used as it is; DeviceError when not, and somebody else uses it."""
+    answer = handle.ping()
+    alone = answer["clients"] == 1 and not answer["running"]
+    if wanted.same_bench(present):
+        if alone:
+            handle.set_speed(wanted.speed)
+        return True
+    if not alone:
+        handle.close()
+        raise DeviceError(
+            f"station {wanted.station}: its bench is in use with other settings (seed, start, devices); "
+            "close what uses it, or take a fresh one"
+        )
+    return False

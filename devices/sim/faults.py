@@ -1,0 +1,169 @@
+"""Faults of an instrument's line, put between the emulator and the wire.
+
+Delays are wall time: a bad link is bad at any speed of the bench.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from devices.sim.wire import Wire
+
+LINE_FAULTS = {
+    "drop_link": "the connection is cut instead of sending the line",
+    "garbage": "`count` random bytes come before the line",
+    "split": "the line comes in pieces of `size` bytes, milliseconds apart",
+    "merged": "the lines are held back and come all at once",
+    "late": "the line comes `delay_second` late",
+    "slow": "each line comes `delay_second` late, until cleared or after `lines`",
+    "truncated": "the second half of the line is lost, without `newline` its end as well",
+    "silent": "the line is lost; until cleared or after `lines`",
+    "nan": "measured values of a package are NaN",
+    "overrange": "measured values of a package carry the overload status",
+}
+_ENDLESS = frozenset({"slow", "silent"})
+_PACKAGES_ONLY = frozenset({"nan", "overrange"})
+_MEASURED = re.compile(rb"(?<=[P;])(ab|ba).{8}(,1.)?")
+
+
+@dataclass
+class LineFault:
+    """A fault that begins after `after_lines` lines and concerns `lines` lines (0: until cleared)."""
+
+    kind: str
+    after_lines: int = 0
+    lines: int = 1
+    delay_second: float = 1.0
+    size: int = 1
+    count: int = 20
+    newline: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in LINE_FAULTS:
+            raise ValueError(f"fault = {self.kind!r}: must be one of {', '.join(LINE_FAULTS)}")
+        for name in ("after_lines", "lines", "delay_second", "count"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{self.kind}: {name} = {getattr(self, name)!r}: must not be negative")
+        if self.size < 1:
+            raise ValueError(f"{self.kind}: size = {self.size!r}: must be at least 1")
+
+    def strikes(self, line: bytes) -> bool:
+        """Whether this line is concerned; counts it."""
+        if self.kind in _PACKAGES_ONLY and not line.startswith(b"P"):
+            return False
+        if self.after_lines > 0:
+            self.after_lines -= 1
+            return False
+        return True
+
+
+class FaultyOutlet:
+    """Sends lines to a wire, as they are or through the faults that are armed."""
+
+    def __init__(self, wire: Wire, seed: int) -> None:
+        self._wire = wire
+        self._random = np.random.default_rng([seed, 0xFA])
+        self._faults: list[LineFault] = []
+        self._queue: deque[bytes] = deque()
+        self._merged = bytearray()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._pump: asyncio.Task[None] | None = None
+
+    def arm(self, fault: LineFault) -> None:
+        """One more fault."""
+        if fault.kind in _ENDLESS and fault.lines == 1:
+            fault.lines = 0
+        self._faults.append(fault)
+
+    def clear(self) -> None:
+        """No faults any more."""
+        self._faults.clear()
+
+    def write_line(self, line: str) -> None:
+        """Send one line; its end is added."""
+        data = line.encode("latin-1", errors="replace") + b"\n"
+        if not self._faults and self._idle.is_set():
+            self._wire.write(data)
+            return
+        self._queue.append(data)
+        if self._idle.is_set():
+            self._idle.clear()
+            self._pump = asyncio.get_running_loop().create_task(self._send_queue())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the host, or a fault, is behind."""
+        return not self._idle.is_set() or self._wire.is_full
+
+    async def drained(self) -> None:
+        """Wait until everything is on its way."""
+        await self._idle.wait()
+        await self._wire.drained()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._queue.clear()
+        if self._pump is not None:
+            self._pump.cancel()
+
+    async def _send_queue(self) -> None:
+        try:
+            while self._queue:
+                await self._send(self._queue.popleft())
+                if not self._faults:
+                    self._flush_merged()
+        finally:
+            self._idle.set()
+
+    async def _send(self, line: bytes) -> None:
+        pieces = [line]
+        for fault in list(self._faults):
+            if not fault.strikes(line):
+                continue
+            pieces = await self._apply(fault, b"".join(pieces))
+            if fault.lines == 1:
+                self._faults.remove(fault)
+                if fault.kind == "merged":
+                    pieces = [bytes(self._merged)]
+                    self._merged.clear()
+            fault.lines = max(fault.lines - 1, 0)
+        for number, piece in enumerate(pieces):
+            if number:
+                await asyncio.sleep(0.002)  # let the host see the pieces apart
+            self._wire.write(piece)
+
+    async def _apply(self, fault: LineFault, data: bytes) -> list[bytes]:
+        match fault.kind:
+            case "drop_link":
+                self._wire.drop()
+                return []
+            case "silent":
+                return []
+            case "late" | "slow":
+                await asyncio.sleep(fault.delay_second)
+            case "garbage":
+                noise = self._random.integers(11, 256, fault.count, dtype=np.uint8).tobytes()  # no line end
+                return [noise + data]
+            case "split":
+                return [data[i : i + fault.size] for i in range(0, len(data), fault.size)]
+            case "merged":
+                self._merged += data
+                return []
+            case "truncated":
+                return [data[: len(data) // 2] + (b"\n" if fault.newline else b"")]
+            case "nan":
+                return [_MEASURED.sub(rb"\1     nan,10", data)]
+            case "overrange":
+                return [_MEASURED.sub(lambda m: m[0][:10] + b",12", data)]
+        return [data]
+
+    def _flush_merged(self) -> None:
+        if self._merged:
+            self._wire.write(bytes(self._merged))
+            self._merged.clear()

@@ -1,0 +1,190 @@
+"""A simulated bench without its process: clock, cell, emulated instruments on it, control port."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from devices.sim.cell_store import CellStore
+from devices.sim.clock import VirtualClock
+from devices.sim.control import ControlServer
+from devices.sim.mounted import MountedPellet
+from devices.sim.palmsens import EmStat4
+from devices.sim.pellet import Pellet
+from devices.sim.pellet_parameters import PelletParameters
+from devices.sim.record import BenchRecord
+from devices.sim.settings import BenchSettings, pace
+from labctl.errors import DeviceError
+
+EMULATORS = {"palmsens": EmStat4}
+
+
+class Bench:
+    """Everything of one bench but its process; `stop` is called by the control verb of that name."""
+
+    def __init__(self, settings: BenchSettings, directory: Path, stop: Callable[[], None]) -> None:
+        unknown = sorted(set(settings.devices.values()) - set(EMULATORS))
+        if unknown:
+            known = ", ".join(sorted(EMULATORS))
+            raise DeviceError(
+                f"station {settings.station}: no emulator for {unknown[0]!r}; there are {known}"
+            )
+        self._settings, self._stop = settings, stop
+        self._clock = VirtualClock(pace(settings.speed))
+        self._record = BenchRecord(lambda: self._clock.now, directory / "record.jsonl")
+        self._store = CellStore(directory / "cells")
+        self._instruments = {
+            role: EMULATORS[driver](self._clock, self._record, seed=settings.seed)
+            for role, driver in sorted(settings.devices.items())
+        }
+        self._cell: MountedPellet | None = None
+        self._parameters: dict[str, Any] = {}
+        self._saved_second = 0.0
+        self._token = secrets.token_urlsafe(32)
+        self._control = ControlServer(self._token, self._verbs())
+
+    async def open(self) -> dict[str, Any]:
+        """Open all ports; the content of bench.json."""
+        ports = {role: await instrument.wire.open() for role, instrument in self._instruments.items()}
+        self._record.add("bench", state="start", pid=os.getpid(), settings=self._settings.model_dump())
+        return {
+            "pid": os.getpid(),
+            "port": await self._control.open(),
+            "token": self._token,
+            "devices": ports,
+            "settings": self._settings.model_dump(),
+        }
+
+    async def close(self) -> None:
+        """Switch everything off and save the cell."""
+        for instrument in self._instruments.values():
+            await instrument.close()
+        self.save()
+        self._record.add("bench", state="end", pid=os.getpid())
+        await self._control.close()
+        self._record.close()
+
+    def save(self) -> None:
+        """Save the cell's state, unless a program moves it just now or nothing has happened to it."""
+        cell = self._cell
+        if cell is None or self._running() or cell.pellet.time_second == self._saved_second:
+            return
+        self._store.save(cell.cell_id, cell.state())
+        self._saved_second = cell.pellet.time_second
+
+    def idle_wall_second(self) -> float:
+        """For how long (wall time) no client has been connected, neither to control nor to an instrument."""
+        connected = any(instrument.wire.connected for instrument in self._instruments.values())
+        if connected or self._control.clients:
+            self._control.last_client_wall = time.monotonic()
+        return time.monotonic() - self._control.last_client_wall
+
+    # ---- control verbs
+    def _verbs(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "ping": lambda: {
+                "pid": os.getpid(),
+                "running": self._running(),
+                "clients": self._control.clients,
+            },
+            "now": lambda: self._clock.now,
+            "sleep": self._sleep,
+            "speed": lambda speed: self._clock.set_speed(pace(speed)),
+            "mount": self._mount,
+            "cell": self._cell_state,
+            "truth": lambda: self._mounted().pellet.truth(),
+            "record": self._record.entries,
+            "inject": self._inject,
+            "pty": lambda role: self._instrument(role).wire.open_pty(),
+            "stop": self._stop,
+        }
+
+    def _ping(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "running": self._running(), "clients": self._control.clients}
+
+    async def _sleep(self, seconds: float) -> float:
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"seconds = {seconds!r}: must be a number >= 0")
+        await self._clock.sleep_until(self._clock.now + seconds)
+        return self._clock.now
+
+    def _mount(
+        self,
+        cell_id: str,
+        parameters: dict[str, Any],
+        stoichiometry: float | None = None,
+        renew: bool = False,
+    ) -> bool:
+        """Put a cell onto the leads; False if it was there already.
+
+        It goes on from its saved state; without one, or with `renew`, a new pellet begins at `stoichiometry`
+        (by default the station's).
+        """
+        cell = self._cell
+        if cell is not None and not renew and (cell.cell_id, self._parameters) == (cell_id, parameters):
+            return False
+        if self._running():
+            mounted = cell.cell_id if cell else "none"
+            raise DeviceError(f"cell {cell_id}: a program runs (mounted is {mounted}); stop it first")
+        try:
+            checked = PelletParameters.for_cell(**parameters)
+        except (ValidationError, TypeError) as error:
+            raise ValueError(f"cell {cell_id}: {error}") from None
+        pellet = None if renew else self._store.load(cell_id, checked)
+        if pellet is None:
+            pellet = self._new_pellet(checked, stoichiometry)
+        self.save()
+        self._connect(MountedPellet(cell_id, pellet, self._clock.now), parameters)
+        return True
+
+    def _new_pellet(self, parameters: PelletParameters, stoichiometry: float | None) -> Pellet:
+        return Pellet(
+            parameters,
+            stoichiometry=self._settings.stoichiometry if stoichiometry is None else stoichiometry,
+            temperature_kelvin=self._settings.temperature_kelvin,
+            pressure_pa=self._settings.pressure_pa,
+            time_second=self._clock.now,
+        )
+
+    def _connect(self, cell: MountedPellet, parameters: dict[str, Any]) -> None:
+        for instrument in self._instruments.values():
+            instrument.potentiostat.cell_off(f"mount {cell.cell_id}")
+            instrument.potentiostat.leads = cell
+        self._cell, self._parameters, self._saved_second = cell, parameters, cell.pellet.time_second
+        self._record.add("mount", cell_id=cell.cell_id, stoichiometry=cell.pellet.stoichiometry)
+
+    def _cell_state(self) -> dict[str, Any]:
+        cell = self._mounted()
+        cell.advance_to(self._clock.now)
+        volt, ampere = cell.reading()
+        return {
+            "cell_id": cell.cell_id,
+            "voltage_volt": volt,
+            "current_ampere": ampere,
+            "circuit_closed": any(i.potentiostat.closed for i in self._instruments.values()),
+            "charge_ah": cell.charge_ah,
+            "stoichiometry": cell.pellet.stoichiometry,
+            "virtual_second": self._clock.now,
+        }
+
+    def _inject(self, role: str, fault: str, arguments: dict[str, Any] | None = None) -> None:
+        self._instrument(role).inject(fault, **(arguments or {}))
+
+    def _instrument(self, role: str) -> EmStat4:
+        if role not in self._instruments:
+            raise ValueError(f"role = {role!r}: must be one of {', '.join(self._instruments)}")
+        return self._instruments[role]
+
+    def _mounted(self) -> MountedPellet:
+        if self._cell is None:
+            raise DeviceError(f"station {self._settings.station}: no cell is mounted")
+        return self._cell
+
+    def _running(self) -> bool:
+        return any(instrument.running for instrument in self._instruments.values())

@@ -1,0 +1,95 @@
+"""From Bluesky descriptors and pages to the Arrow tables that Tiled stores."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_RESERVED = {"seq_num", "time"}
+_COLUMN = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_]|[.:-](?=[A-Za-z0-9_]))*")
+_LONGEST_NAME = 60  # PostgreSQL allows 63 bytes, and "ts_" comes before
+_OF_DTYPE = {"number": pa.float64(), "integer": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
+_OF_NUMPY = {"f": pa.float64(), "i": pa.int64(), "u": pa.int64(), "U": pa.string(), "b": pa.bool_()}
+
+
+def schema_of(descriptor: dict[str, Any]) -> tuple[pa.Schema, dict[str, str]]:
+    """The table of a stream: seq_num, time, and each column with its timestamps.
+
+    Args:
+        descriptor: An event descriptor; its data keys, not the data, decide the types.
+
+    Returns:
+        The schema, and for each data key that cannot be a column the reason.
+    """
+    fields, refused = [("seq_num", pa.int64()), ("time", pa.float64())], {}
+    for key, description in descriptor["data_keys"].items():
+        reason = _why_not(key, description, {name.lower() for name, _ in fields})
+        if reason:
+            refused[key] = reason
+        else:
+            fields += [(key, arrow_type(description)), (f"ts_{key}", pa.float64())]
+    return pa.schema(fields), refused
+
+
+def _why_not(key: str, description: dict[str, Any], taken: set[str]) -> str:
+    if key in _RESERVED or key.lower() in taken:
+        return "the name is taken"
+    if len(key) > _LONGEST_NAME or _COLUMN.fullmatch(key) is None or "--" in key:
+        return f"a column name is up to {_LONGEST_NAME} letters, digits and underscores"
+    if description.get("external"):
+        return "external data are not stored in the table"
+    if description.get("shape") or arrow_type(description) is None:
+        return "only scalars of numbers, booleans and strings are stored in the table"
+    return ""
+
+
+def arrow_type(description: dict[str, Any]) -> pa.DataType | None:
+    """The column type that a data key declares, None if it is no scalar type."""
+    kind = description.get("dtype_numpy")
+    if isinstance(kind, str):
+        return _OF_NUMPY.get(kind.lstrip("<>=|")[:1])
+    return _OF_DTYPE.get(description.get("dtype", ""))
+
+
+def table_of(name: str, doc: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    """The rows of an event or event page.
+
+    Raises:
+        ValueError: A column is missing, has another length or another type than its descriptor says.
+    """
+    single = name == "event"
+    arrays = []
+    for field in schema:
+        values = _values(field.name, doc)
+        try:
+            array = pa.array([values] if single else values, type=field.type)
+        except (pa.ArrowException, TypeError, OverflowError) as error:
+            raise ValueError(f"column {field.name}: {error}") from error
+        if array.null_count and not (pa.types.is_floating(field.type) or pa.types.is_string(field.type)):
+            raise ValueError(f"column {field.name}: null where the descriptor says {field.type}")
+        arrays.append(array)
+    try:
+        return pa.Table.from_arrays(arrays, schema=schema)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
+def _values(column: str, doc: dict[str, Any]) -> Any:
+    if column in _RESERVED:
+        return doc[column]
+    stamp = column.startswith("ts_") and column not in doc["data"]
+    part, key = ("timestamps", column.removeprefix("ts_")) if stamp else ("data", column)
+    try:
+        return doc[part][key]
+    except KeyError:
+        raise ValueError(f"column {column}: missing in the {part} of the document") from None
+
+
+def new_rows(table: pa.Table, after: int) -> np.ndarray:
+    """Mask of the rows whose seq_num exceeds `after` and those of all rows before them."""
+    numbers = table["seq_num"].to_numpy()
+    before = np.maximum.accumulate(np.concatenate(([after], numbers)))[:-1]
+    return numbers > before

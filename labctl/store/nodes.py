@@ -1,0 +1,137 @@
+"""A run's place in Tiled: containers and tables as stock BlueskyRun clients (layout 3.0) expect them.
+
+Everything here finds what is already there before it creates it, so each step may be done again after an
+answer that never came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+from tiled.client.container import Container
+from tiled.structures.core import Spec
+
+from labctl.errors import StoreError
+from labctl.store.arrow import schema_of
+
+_REFUSALS = (400, 413, 415, 422)
+_CONFLICT = 409
+_NOT_IN_METADATA = ("name", "object_keys", "run_start")  # a stream node gives these back by itself
+_RUN = [Spec("BlueskyRun", version="3.0")]
+_STREAM = [Spec("BlueskyEventStream", version="3.0"), Spec("composite")]
+
+
+class UnavailableError(StoreError):
+    """No answer, or none that says whether the request was carried out: ask again later."""
+
+
+class RefusedError(StoreError):
+    """Tiled says that it will never take this."""
+
+
+@contextlib.contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Turn the HTTP errors of a request into the two that matter to a shipper."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        kind = RefusedError if error.response.status_code in _REFUSALS else UnavailableError
+        raise kind(f"{what}: {error}") from error
+    except (httpx.HTTPError, OSError) as error:
+        raise UnavailableError(f"{what}: {type(error).__name__}: {error}") from error
+
+
+def plain_container(client: Any) -> Container:
+    """The client of a node without the conveniences that its specs add."""
+    return Container(client.context, item=client.item, structure_clients=client.structure_clients)
+
+
+def _find_or_create(parent: Container, key: str, create: Callable[[], Any]) -> Any:
+    with contextlib.suppress(KeyError):
+        return parent[key]
+    try:
+        return create()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != _CONFLICT:
+            raise
+    return parent[key]
+
+
+def _plain(value: Any) -> Any:
+    """JSON with null for NaN, whatever numbers it came with."""
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+class RunNode:
+    """The container of one run."""
+
+    def __init__(self, root: Container, start: dict[str, Any]) -> None:
+        uid = start["uid"]
+        with asking(f"run {uid}"):
+            self._client = _find_or_create(
+                root,
+                uid,
+                lambda: root.create_container(key=uid, metadata={"start": _plain(start)}, specs=_RUN),
+            )
+
+    @property
+    def is_complete(self) -> bool:
+        """True when the run has its stop document in Tiled."""
+        return "stop" in self._client.metadata
+
+    def stream(self, descriptor: dict[str, Any]) -> tuple[StreamTable, dict[str, str]]:
+        """The table of a stream, and for each column that it cannot have the reason."""
+        name = descriptor["name"]
+        schema, refused = schema_of(descriptor)
+        metadata = {k: v for k, v in _plain(descriptor).items() if k not in _NOT_IN_METADATA}
+        metadata["data_keys"] = {k: v for k, v in metadata["data_keys"].items() if k not in refused}
+        run = plain_container(self._client)
+        with asking(f"stream {name}"):
+            node = _find_or_create(
+                run, name, lambda: run.create_container(key=name, metadata=metadata, specs=_STREAM)
+            )
+            stream = plain_container(node)
+            table = _find_or_create(
+                stream,
+                "internal",
+                lambda: stream.create_appendable_table(schema=schema, key="internal", metadata={}),
+            )
+        return StreamTable(node, table, schema), refused
+
+    def finish(self, stop: dict[str, Any], report: dict[str, Any]) -> None:
+        """Write the stop document, and what was found when the rows were counted."""
+        with asking("stop document"):
+            self._client.update_metadata({"stop": _plain(stop), "labctl": _plain(report)}, drop_revision=True)
+
+
+class StreamTable:
+    """The appendable table of one stream."""
+
+    def __init__(self, node: Any, table: Any, schema: pa.Schema) -> None:
+        self._node, self._table = node, table
+        self.schema = schema
+
+    def seq_nums(self) -> Any:
+        """The seq_num of every row that is stored, as an int64 array."""
+        with asking("stored rows"):
+            return self._table.read(["seq_num"])["seq_num"].to_numpy()
+
+    def append(self, rows: pa.Table) -> None:
+        """Store rows; not idempotent by itself, see `seq_nums`."""
+        with asking("append"):
+            self._table.append_partition(0, rows)
+
+    def add_configuration(self, descriptor: dict[str, Any]) -> None:
+        """Note a later descriptor of the stream, whose configuration has changed."""
+        with asking("configuration"):
+            updates = list(self._node.metadata.get("_config_updates", []))
+            if descriptor["uid"] in {self._node.metadata["uid"], *(update["uid"] for update in updates)}:
+                return
+            update = {key: descriptor.get(key, {}) for key in ("uid", "time", "configuration")}
+            updates = [*map(dict, updates), _plain(update)]
+            self._node.update_metadata({"_config_updates": updates}, drop_revision=True)

@@ -1,0 +1,196 @@
+"""The command line as a person types it: real processes, a shared simulated bench, signals, wrong usage."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from labctl.config import packaged_config
+from labctl.journal_reader import follow
+from labctl.runs import find_run, list_runs
+from tests.helpers import wait_until
+
+LABCTL = [sys.executable, "-m", "labctl"]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A data directory and a station file paced so that a pulse can be caught; ends its bench and store."""
+    station = yaml.safe_load(packaged_config("sim.yaml").read_text())
+    station["simulate"] = {"seed": 3, "speed": 50, "stoichiometry": 0.7}
+    (tmp_path / "paced.yaml").write_text(yaml.safe_dump(station))
+    yield tmp_path
+    labctl(tmp_path, "sim", "paced.yaml", "--stop")
+    labctl(tmp_path, "store", "stop")
+
+
+def environment(place: Path) -> dict[str, str]:
+    return {**os.environ, "LABCTL_DATA": str(place / "data"), "QT_QPA_PLATFORM": "offscreen"}
+
+
+def labctl(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LABCTL, *arguments], cwd=place, env=environment(place), capture_output=True, text=True, timeout=90
+    )
+
+
+def start_gitt(place: Path) -> subprocess.Popen[str]:
+    """A GITT whose first pulse is running when this returns."""
+    command = [*LABCTL, "run", "gitt", "--station", "paced.yaml", "--set", "pulses=2"]
+    command += ["--set", "first_rest_second=10", "--set", "direction=charge"]
+    process = subprocess.Popen(
+        command, cwd=place, env=environment(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: process.poll() is not None or bench_state(place).get("circuit_closed", False), 60)
+    assert process.poll() is None, process.stderr.read() if process.stderr else ""
+    return process
+
+
+def bench_state(place: Path) -> dict:
+    done = labctl(place, "sim", "paced.yaml", "--json")
+    return json.loads(done.stdout)["cell"] if done.returncode == 0 else {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_aborts_the_run_with_its_reason_and_an_open_circuit(place: Path, number: int) -> None:
+    process = start_gitt(place)
+    process.send_signal(number)
+    process.send_signal(number)  # a second one changes nothing
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"aborted by {signal.Signals(number).name}" in errors
+    assert "Traceback" not in errors
+    assert not bench_state(place)["circuit_closed"]
+    run = find_run(place / "data", "last")
+    assert run.status == "aborted"
+    assert run.reason == f"aborted by {signal.Signals(number).name}"
+
+
+def test_a_killed_run_keeps_its_lines_and_the_instrument_ends_its_program_alone(place: Path) -> None:
+    process = start_gitt(place)
+    data = place / "data"
+    wait_until(
+        lambda: any(name == "event_page" for name, _ in follow(list_runs(data)[0].directory, live=False))
+    )
+    process.kill()
+    process.communicate(timeout=30)
+    before = list(follow(list_runs(data)[0].directory, live=False))
+    assert bench_state(place)["circuit_closed"]  # nobody has told the instrument to stop
+    labctl(place, "sim", "paced.yaml", "--speed", "max")
+    wait_until(lambda: not bench_state(place)["circuit_closed"], 30)
+    moved = bench_state(place)["charge_ah"]
+    assert moved == pytest.approx(84e-6 * 600 / 3600, rel=0.01)  # its own time condition, to the end
+    assert list(follow(list_runs(data)[0].directory, live=False)) == before
+    listed = json.loads(labctl(place, "runs", "--json").stdout)
+    assert [run["status"] for run in listed] == ["interrupted"]
+    closed = labctl(place, "recover")
+    assert "1 interrupted run(s) closed" in closed.stdout
+    assert json.loads(labctl(place, "runs", "--json").stdout)[0]["status"] == "aborted"
+
+
+def station_with(place: Path, **cycler: object) -> str:
+    station = {"name": "wrong", "devices": {"cycler": {"driver": "palmsens", **cycler}}}
+    (place / "wrong.yaml").write_text(yaml.safe_dump(station))
+    return "wrong.yaml"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def assert_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+def test_an_impossible_parameter_is_one_clear_line(tmp_path: Path) -> None:
+    done = labctl(tmp_path, "run", "gitt", "--dry-run", "--set", "pulses=-3")
+    assert_one_clear_line(done, "pulses", "-3", "greater than or equal to 1")
+
+
+def test_an_unknown_parameter_is_one_clear_line_with_what_is_allowed(tmp_path: Path) -> None:
+    assert_one_clear_line(labctl(tmp_path, "run", "gitt", "--set", "puls=3"), "puls=3", "pulse_second")
+
+
+def test_an_unknown_plan_is_one_clear_line(tmp_path: Path) -> None:
+    assert_one_clear_line(labctl(tmp_path, "run", "gitt2"), "gitt2", "registered are gitt")
+
+
+def test_an_unknown_device_is_one_clear_line(tmp_path: Path) -> None:
+    station = station_with(tmp_path, driver="galvanomat", address="/dev/ttyX")
+    assert_one_clear_line(labctl(tmp_path, "run", "gitt", "--station", station), "galvanomat", "palmsens")
+
+
+def test_an_unknown_option_of_a_driver_is_one_clear_line(tmp_path: Path) -> None:
+    station = station_with(tmp_path, address="/dev/ttyX", options={"colour": "red"})
+    assert_one_clear_line(
+        labctl(tmp_path, "run", "gitt", "--station", station), "devices.cycler.options", "colour"
+    )
+
+
+@pytest.mark.parametrize("address", ["/dev/does-not-exist", f"socket://127.0.0.1:{free_port()}"])
+def test_a_wrong_address_is_one_clear_line(tmp_path: Path, address: str) -> None:
+    station = station_with(tmp_path, address=address)
+    done = labctl(tmp_path, "run", "gitt", "--station", station)
+    assert_one_clear_line(done, "devices.cycler.address", address)
+
+
+def test_a_device_that_is_no_potentiostat_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        station = station_with(tmp_path, address=f"socket://127.0.0.1:{mute.getsockname()[1]}")
+        done = labctl(tmp_path, "run", "gitt", "--station", station)
+    assert_one_clear_line(done, "no answer to the abort command")
+
+
+def test_a_port_in_use_is_one_clear_line_naming_the_owner(place: Path) -> None:
+    process = start_gitt(place)
+    done = labctl(place, "run", "gitt", "--station", "paced.yaml")
+    assert_one_clear_line(done, "in use by process", str(process.pid))
+    assert process.poll() is None  # the first is undisturbed
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: [unclosed", ["damaged.yaml", "line"]),
+        ("name: x\ndevices: {cycler: {driver: palmsens}}\nvolts: 4\n", ["damaged.yaml", "volts"]),
+        ("!!python/object/apply:os.system ['true']", ["damaged.yaml"]),
+    ],
+)
+def test_a_damaged_station_file_is_told_by_file_and_field(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    (tmp_path / "damaged.yaml").write_text(text)
+    done = labctl(tmp_path, "run", "gitt", "--station", "damaged.yaml")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_dry_run_tells_what_it_takes_and_touches_nothing(tmp_path: Path) -> None:
+    done = labctl(tmp_path, "run", "gitt", "--dry-run", "--set", "pulses=20", "--set", "direction=charge")
+    assert done.returncode == 0
+    assert "41 steps" in done.stdout
+    assert "43.5 h" in done.stdout
+    assert not (tmp_path / "data" / "bench").exists()
+
+
+def test_an_unknown_run_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert_one_clear_line(labctl(tmp_path, "show", "abcdef"), "abcdef")

@@ -1,0 +1,162 @@
+"""The journal and the medium: what is synced when, and what happens when the disk is full or broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labctl.journal import Damage, follow
+from labctl.platform import is_locked
+
+COUNTED = """
+import os, sys
+from pathlib import Path
+from event_model import compose_run
+from labctl.journal import Journal
+real, count = os.fdatasync, [0]
+def counted(fd):
+    count[0] += 1
+    real(fd)
+os.fdatasync = counted
+journal = Journal(Path(sys.argv[1]), sync_period_second=1e6)
+def said(what):
+    print(what, count[0] > 0)
+    count[0] = 0
+run = compose_run()
+journal("start", run.start_doc); said("start")
+key = {"x": {"source": "t", "dtype": "number", "shape": []}}
+fast = run.compose_descriptor(name="timeseries", data_keys=key)
+slow = run.compose_descriptor(name="steps", data_keys=key)
+journal("descriptor", fast.descriptor_doc); journal("descriptor", slow.descriptor_doc); said("descriptors")
+for name, d in (("timeseries", fast), ("steps", slow)):
+    journal("event", d.compose_event(data={"x": 1.0}, timestamps={"x": 1.0})); said(name)
+journal.alarm(kind="k", source="s", value=1, limit=1, action="a"); said("alarm")
+journal("stop", run.compose_stop()); said("stop")
+"""
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="fdatasync")
+
+
+def script(code: str, directory: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(directory)], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@linux
+def test_start_steps_alarms_and_stop_are_synced_before_the_call_returns(tmp_path: Path) -> None:
+    assert script(COUNTED, tmp_path).split() == (
+        "start True descriptors False timeseries False steps True alarm True stop True".split()
+    )
+
+
+FULL = """
+import logging, sys
+from pathlib import Path
+from bluesky import RunEngine, plan_stubs as bps, preprocessors as bpp
+from ophyd.sim import det
+from labctl.errors import JournalError
+from labctl.journal import Journal
+logging.disable()
+if len(sys.argv) > 2:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+RE = RunEngine({}, context_managers=[])
+RE.subscribe(Journal(Path(sys.argv[1])))
+ended = []
+@bpp.finalize_decorator(lambda: (yield from bps.null()) or ended.append(True))
+@bpp.run_decorator(md={"padding": "x" * 900_000})
+def plan():
+    for _ in range(10_000):
+        yield from bps.trigger_and_read([det])
+try:
+    RE(plan())
+except JournalError as error:
+    print(type(error).__name__, "cannot be written" in str(error), RE.state, ended)
+"""
+
+
+def numbers_of(directory: Path) -> list[int]:
+    return [doc["seq_num"] for name, doc in follow(directory) if name == "event"]
+
+
+@linux
+def test_a_write_that_fails_halfway_ends_the_run_in_order_and_keeps_what_was_written(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", FULL, str(tmp_path), "1060000"]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "JournalError True idle [True]\n", done.stderr
+    [directory] = (tmp_path / "runs").glob("*/*")
+    numbers = numbers_of(directory)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 100
+    assert not is_locked(directory / "writer.lock")
+
+
+@linux
+def test_on_a_full_disk_the_reserve_takes_the_stop_document(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        done = subprocess.run([sys.executable, "-c", FULL, disk], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "JournalError True idle [True]\n", done.stderr
+        [directory] = (disk / "runs").glob("*/*")
+        numbers = numbers_of(directory)
+        assert numbers == list(range(1, len(numbers) + 1))
+        damage: list[Damage] = []
+        name, stop = list(follow(directory, on_damage=damage.append))[-1]
+        assert (name, stop["exit_status"]) == ("stop", "fail")
+        assert "No space left" in stop["reason"]
+        assert len(damage) <= 1, "at most the one document that did not fit"
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+BROKEN = """
+import logging, os, sys
+from pathlib import Path
+from bluesky import RunEngine, plan_stubs as bps, preprocessors as bpp
+from ophyd.sim import det
+from labctl.errors import JournalError
+from labctl.journal import Journal
+logging.disable()
+RE = RunEngine({}, context_managers=[])
+RE.subscribe(Journal(Path(sys.argv[1]), sync_period_second=0.01))
+real = os.fdatasync
+def broken(fd):
+    raise OSError(5, "Input/output error")
+@bpp.run_decorator()
+def plan():
+    yield from bps.trigger_and_read([det])
+    os.fdatasync = broken
+    for _ in range(500):
+        yield from bps.sleep(0.01)
+        yield from bps.trigger_and_read([det])
+try:
+    RE(plan())
+except JournalError as error:
+    print("[Errno 5] Input/output error" in str(error), RE.state)
+os.fdatasync = real
+RE(bpp.run_wrapper(bps.trigger_and_read([det])))
+"""
+
+
+@linux
+def test_a_sync_error_ends_the_run_soon_and_the_next_run_works(
+    tmp_path: Path,
+) -> None:
+    assert script(BROKEN, tmp_path) == "True idle\n"
+    first, second = sorted((tmp_path / "runs").glob("*/*"), key=lambda d: d.stat().st_mtime)
+    documents = list(follow(first))
+    assert documents[-1][0] == "stop"
+    assert documents[-1][1]["exit_status"] == "fail"
+    assert len(documents) < 400
+    assert next(d for n, d in follow(second) if n == "stop")["exit_status"] == "success"
