@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
+from collections.abc import Iterator
 
 from devices.methodscript import error_text
 from devices.protocols import Identity
@@ -32,6 +34,7 @@ class MethodScriptLink:
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        self._unread: deque[str] = deque()
         self.model_identifier = ""
 
     @property
@@ -55,18 +58,14 @@ class MethodScriptLink:
 
     def resynchronise(self) -> None:
         """Abort a running script and forget old output: the next answer then belongs to the next question."""
+        self._unread.clear()
         self._line.write(b"\nZ\n")
-        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
         aborted = False
-        while time.monotonic() < deadline:
-            for line in self.read(0.1):
-                if line.startswith("Z!"):  # nothing was running
-                    self._settle()
-                    return
-                aborted = aborted or line == "Z"
-                if aborted and not line:
-                    self._settle()
-                    return
+        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
+            aborted = aborted or line == "Z"
+            if line.startswith("Z!") or (aborted and not line):  # nothing was running, or it has ended
+                self._settle()
+                return
         raise TransportError(
             f"{self.address}: no answer to the abort command within {_REPLY_TIMEOUT_SECOND:g} s; "
             "is this a MethodSCRIPT instrument, switched on, at this address?"
@@ -77,6 +76,7 @@ class MethodScriptLink:
         while time.monotonic() < quiet_from:
             self._line.read_lines(quiet_from - time.monotonic())
         self._line.discard_input()
+        self._unread.clear()
 
     def _identify(self) -> Identity:
         version = self._query("t", lines=2)
@@ -102,17 +102,14 @@ class MethodScriptLink:
         """Send one command; its reply without the echoed letter."""
         self._line.write(f"{command}\n".encode("ascii"))
         replies: list[str] = []
-        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
-        while time.monotonic() < deadline:
-            for line in self.read(max(deadline - time.monotonic(), 0.0)):
-                if not replies:
-                    self._raise_error_of(line, command)
-                    if not line.startswith(command[0]):
-                        continue  # a late line of something else
-                    line = line[1:]
-                replies.append(line)
-                if len(replies) == lines:
-                    return replies
+        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
+            if not replies:
+                self._raise_error_of(line, command)
+                if not line.startswith(command[0]):
+                    continue  # a late line of something else
+            replies.append(line if replies else line[1:])
+            if len(replies) == lines:
+                return replies
         raise TransportError(f"{self.address}: no answer to {command!r} within {_REPLY_TIMEOUT_SECOND:g} s")
 
     def _raise_error_of(self, line: str, command: str) -> None:
@@ -135,29 +132,21 @@ class MethodScriptLink:
         """Run a short script; its output lines."""
         self._upload("e", script)
         output: list[str] = []
-        deadline = time.monotonic() + timeout_second
-        while time.monotonic() < deadline:
-            for line in self.read(max(deadline - time.monotonic(), 0.0)):
-                if not line:
-                    return output
-                self.raise_run_error(line)
-                output.append(line)
+        for line in self._lines_until(time.monotonic() + timeout_second):
+            if not line:
+                return output
+            self.raise_run_error(line)
+            output.append(line)
         raise TransportError(f"{self.address}: a short script did not end within {timeout_second:g} s")
 
     def _upload(self, command: str, script: list[str]) -> None:
-        text = "\n".join((command, *script)) + "\n"
+        """Send a script, closed by an empty line, and wait for the instrument to take it."""
+        text = "\n".join((command, *script)) + "\n\n"
         self._line.write(text.encode("ascii"))
-        self._query_tail(command)
-
-    def _query_tail(self, command: str) -> None:
-        """The empty line that closes an upload, and its acknowledgement."""
-        self._line.write(b"\n")
-        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
-        while time.monotonic() < deadline:
-            for line in self.read(max(deadline - time.monotonic(), 0.0)):
-                self._raise_error_of(line, command)
-                if line == command:
-                    return
+        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
+            self._raise_error_of(line, command)
+            if line == command:
+                return
         raise TransportError(f"{self.address}: upload not acknowledged within {_REPLY_TIMEOUT_SECOND:g} s")
 
     def raise_run_error(self, line: str) -> None:
@@ -177,8 +166,24 @@ class MethodScriptLink:
         self._line.write(b"Z\n")
 
     def read(self, timeout_second: float) -> list[str]:
-        """Output lines as text; bytes that are not ASCII become U+FFFD and so never parse as a value."""
-        return [
-            line.decode("ascii", errors="replace").rstrip("\r")
-            for line in self._line.read_lines(timeout_second)
-        ]
+        """All output lines that are there; [] when none came within the timeout."""
+        if not self._unread:
+            self._fill(timeout_second)
+        lines = list(self._unread)
+        self._unread.clear()
+        return lines
+
+    def _lines_until(self, deadline: float) -> Iterator[str]:
+        """Lines one by one until `deadline` (time.monotonic); what is not asked for stays for later."""
+        while True:
+            while self._unread:
+                yield self._unread.popleft()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._fill(left)
+
+    def _fill(self, timeout_second: float) -> None:
+        """Bytes that are not ASCII become U+FFFD and so never parse as a value."""
+        for line in self._line.read_lines(timeout_second):
+            self._unread.append(line.decode("ascii", errors="replace").rstrip("\r"))

@@ -122,9 +122,9 @@ class ScriptRun:
             self._damaged(line)
             return
         self._damaged_in_a_row = 0
-        voltage = values.get("ab", Value("ab", nan))
         at_rest = self.record.technique is not None and self.record.technique.kind == "open_circuit"
-        current = values.get("ba", Value("ba", 0.0 if at_rest else nan))
+        voltage = values.get("ab") or values.get("da") or Value("ab", nan)  # measured, else as applied
+        current = values.get("ba") or values.get("db") or Value("ba", 0.0 if at_rest else nan)
         status = voltage.status | current.status
         self.record.sample(moment, voltage.value, current.value, status, arrived)
         if not self._loop_open:

@@ -10,28 +10,43 @@ import contextlib
 import hashlib
 import os
 import re
-import secrets
 import select
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from labctl.errors import LabctlError
+from labctl.files import open_to_append, replace_atomically, sync, sync_directory, write_private
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
+__all__ = [
+    "FileLock",
+    "is_locked",
+    "open_to_append",
+    "port_key",
+    "port_lock",
+    "replace_atomically",
+    "start_detached",
+    "sync",
+    "sync_directory",
+    "terminate",
+    "write_private",
+]
 _LOCKED_BYTE = 1 << 30  # Windows locks are mandatory: lock far behind the pid, so that it stays readable
 _PROBE_TRIES, _PROBE_WAIT_SECOND = (
     10,
@@ -187,31 +202,19 @@ def _lock_directory() -> Path:
     return directory
 
 
-def open_to_append(path: str | os.PathLike[str], *, new: bool = False) -> int:
-    """Descriptor of `path` for writes at its end, bytes as they are; `new` refuses an existing file."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    return os.open(path, flags | (os.O_EXCL if new else 0), 0o644)
+_DETACH = "import os, sys\nif os.fork() == 0:\n    os.setsid()\n    os.execvp(sys.argv[1], sys.argv[1:])"
 
 
-def sync(fd: int) -> None:
-    """Return once the data written to `fd` are on the medium."""
-    if sys.platform == "darwin":
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync() on macOS stops at the drive's own cache
-    elif hasattr(os, "fdatasync"):
-        os.fdatasync(fd)
-    else:
-        os.fsync(fd)
-
-
-def sync_directory(directory: str | os.PathLike[str]) -> None:
-    """Return once new or renamed entries of `directory` are on the medium (nothing to do on Windows)."""
-    if sys.platform == "win32":
-        return
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def start_detached(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Start a process that outlives this one and is nobody's child; its output is appended to `log`."""
+    with log.open("ab") as output:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+        if sys.platform == "win32":
+            flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+            subprocess.Popen(command, env=environment, creationflags=flags, **pipes)
+        else:  # by way of a short-lived process, so that no zombie stays when the other one ends
+            between = [sys.executable, "-S", "-E", "-c", _DETACH, *command]
+            subprocess.run(between, env=environment, cwd="/", check=True, **pipes)
 
 
 def terminate(pid: int, timeout_second: float) -> bool:
@@ -253,28 +256,3 @@ def _ended(pid: int, timeout_second: float) -> bool:
             return True
         threading.Event().wait(0.02)
     return False
-
-
-def write_private(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write `data` to `path`, readable and writable by its owner only, wholly or not at all."""
-    _replace(Path(path), data, 0o600)
-
-
-def replace_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write `data` to `path` so that a reader, or a power cut, finds the old content or the new."""
-    _replace(Path(path), data, 0o666)
-
-
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            sync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)

@@ -125,8 +125,9 @@ class Progress:
         # A step that was interrupted and continued has two rows, but one protocol_step.
         self._done.update(names if isinstance(names, list) else [names])
         end = last_row(doc).get("end_test_time_second")
+        if isinstance(end, int | float) and isfinite(end):
+            self._end_of_last_step_second = max(self._end_of_last_step_second, float(end))
         self._advance(end, last_time(doc))
-        self._end_of_last_step_second = self.test_time_second
 
     def _advance(self, test_time_second: Any, unix_second: float | None) -> None:
         if isinstance(test_time_second, int | float) and isfinite(test_time_second):
@@ -220,7 +221,7 @@ class Progress:
             return f"{gone} of cell time"
         parts = [] if self.fraction is None else [f"{100 * self.fraction:.0f} %"]
         known = self.duration_second
-        parts.append(gone if known is None else f"{gone} of {duration_text(known)}")
+        parts.append(f"{gone} of {duration_text(known) if known else 'cell time'}")
         parts += self._left(wall_per_cell_second)
         return " · ".join(parts)
 

@@ -87,7 +87,14 @@ def open_session(
             if connect:
                 _connect(station, role, device)
                 stack.callback(device.disconnect)
+        stack.callback(_end_paused_run, engine)
         yield session
+
+
+def _end_paused_run(engine: RunEngine) -> None:
+    """A run that is still paused when the session ends gets its stop document."""
+    if engine.state == "paused":
+        engine.abort("the session was closed")
 
 
 def _make_device(station: Station, role: str, cell: Cell, clock: Clock, bench: Any) -> Any:

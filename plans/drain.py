@@ -18,6 +18,7 @@ from bluesky.utils import MsgGenerator
 from devices.protocols import StreamFlyer
 
 FLUSH_SECOND = 0.5
+_THROWN_WITHIN_SECOND = 2.0
 
 
 def _bell(status: Status) -> Callable[[], Awaitable[None]]:
@@ -46,7 +47,7 @@ def settle(status: Status) -> MsgGenerator[None]:
     bell = _bell(status)
     while not status.done:
         yield Msg("wait_for", None, [bell])
-    _raise_failure(status)
+    yield from _raise_failure(status)
 
 
 def drain(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
@@ -60,7 +61,7 @@ def drain(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
         yield from collect(flyer, stream)
         if done:
             break
-    _raise_failure(status)
+    yield from _raise_failure(status)
 
 
 def collect(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
@@ -68,6 +69,11 @@ def collect(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
     yield from bps.collect(flyer, name=stream, return_payload=False)  # type: ignore[arg-type]
 
 
-def _raise_failure(status: Any) -> None:
+def _raise_failure(status: Any) -> MsgGenerator[None]:
+    """The RunEngine throws the FailedStatus of a failed status into the plan: be here when it does.
+
+    Were the plan to raise first, the RunEngine's exception would strike its clean-up.
+    """
     if not status.success:
+        yield from bps.sleep(_THROWN_WITHIN_SECOND)
         raise status.exception()

@@ -122,6 +122,7 @@ class _Execution:
         self._stop: Stop | None = None
         self._rows_written = 0
         self._run_open = False
+        self._completed = False
         self._failure: str | None = None
         self._uid = ""
 
@@ -141,6 +142,7 @@ class _Execution:
                 stop = progress.send(reasons)
             except StopIteration:
                 stop = None
+        self._completed = True
         return self._uid
 
     def _run_stop(self, stop: Stop) -> MsgGenerator[list[str]]:
@@ -190,7 +192,10 @@ class _Execution:
             return
         yield from collect(self._cycler.dc, "timeseries")
         yield from self._write_rows()
-        yield from bps.unstage(self._cycler, wait=False)  # type: ignore[arg-type]
+        yield from bps.unstage(self._cycler)  # type: ignore[arg-type]
         self._run_open = False
-        if self._failure is not None:
+        if self._completed:
+            yield from bps.close_run()
+        elif self._failure is not None:
             yield from bps.close_run(exit_status="fail", reason=self._failure)
+        # aborted or stopped: the RunEngine closes the run and knows why

@@ -20,11 +20,12 @@ class StepSchedule:
     """Step lengths (s) after a change: they grow geometrically, fast at first.
 
     The double layer of the pellet answers within 1 to 20 ms, diffusion with the square root of time: for both
-    12 % growth is dense enough. With C/20 the voltage is good to 10 uV from the first millisecond on. Changes
-    of the environment are small and may come every second, so they start with longer steps.
+    12 % growth is dense enough. After a step of C/20 the voltage is good to 5 uV from 10 us on, and to 0.3 uV
+    from 1 s on. Changes of the environment are small and may come every second, so they start with longer
+    steps.
     """
 
-    first_second: float = 20e-6
+    first_second: float = 2e-6
     fast_growth: float = 1.5
     fast_until_second: float = 5e-4  # length of a step, not time
     first_environment_second: float = 10e-3

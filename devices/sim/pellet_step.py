@@ -1,10 +1,10 @@
 """One integration step of the simulated pellet: second order, L-stable, and exact in the charge it moves.
 
 The scheme is the two-stage SDIRK of Alexander (SIAM J. Numer. Anal. 14 (1977) 1006; gamma = 1 - 1/sqrt(2)).
-Double layers and mean stoichiometries follow it. Diffusion modes and Foster chains, which are linear, take the
-exact exponential response to the straight line through both stage fluxes. The integral of that line has the
-weights (1 - gamma, gamma) of the scheme, so Kirchhoff's law holds for the charge of a step as for its currents.
-No stage uses a flux from the step's begin: a jump of the current needs no special start.
+Double layers and mean stoichiometries follow it. Diffusion modes and Foster chains, which are linear, take
+their exact exponential response to the straight line through both stage fluxes. The integral of that line has
+the weights (1 - gamma, gamma) of the scheme: Kirchhoff's law holds for the charge of a step as for its
+currents. No stage uses a flux from the step's begin: a jump of the current needs no special start.
 """
 
 from __future__ import annotations
@@ -84,21 +84,30 @@ class _Response(NamedTuple):
 
 
 def _response(exponent: Array) -> _Response:
-    """Exponential response for k dt = `exponent`."""
+    """Exponential response for k dt = `exponent`.
+
+    Below `_SMALLEST_EXPONENT` the gains are those at it, to a part in 10^6; the decays are exact.
+    """
     y = np.maximum(exponent, _SMALLEST_EXPONENT)
-    inverse = 1.0 / y
+    excess, inverse = y - exponent, 1.0 / y
     early, late = np.exp(y * -_GAMMA), np.exp(-y)
     whole = (1.0 - late) * inverse
     line_second = ((1.0 - whole) * inverse - _GAMMA * whole) * (1.0 / _REST)
-    return _Response(early, (1.0 - early) * inverse, late, whole - line_second, line_second)
+    return _Response(
+        early_decay=early + _GAMMA * excess,
+        early_gain=(1.0 - early) * inverse,
+        late_decay=late + excess,
+        line_first=whole - line_second,
+        line_second=line_second,
+    )
 
 
 class _Diffusion:
     """Surface stoichiometries of the stages as alpha - beta i, and the modes at the step's end.
 
     D varies with x. In the time s = integral of D the modes obey db/ds = -(l_n / R_e)^2 b - r / D: constant
-    rates, and a source that is taken as a straight line in s. So fast modes end at the D of the step's end, and
-    slow ones move by the D of its middle. All three values of D are at predicted mean stoichiometries.
+    rates, and a source that is taken as a straight line in s. So fast modes end at the D of the step's end,
+    and slow ones move by the D of its middle. All values of D are at predicted mean stoichiometries.
     """
 
     def __init__(self, network: PelletNetwork, state: PelletState, step_second: float) -> None:

@@ -1,8 +1,8 @@
 """The wires of emulated line-based instruments: a TCP server on loopback and a pseudo-terminal.
 
 One host at a time is heard; a new connection takes the place of the old one, as a re-opened port does. Little
-may wait in a socket: the send buffer is small and nothing is kept in user space, so that a host that does not
-read is noticed after a few hundred lines.
+may wait in a socket: the send buffer is small, nothing is kept in user space, and where the system tells it
+the host's own unread bytes are counted, so that a host that does not read is noticed after about 200 lines.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
+from devices.sim.unread import UnreadMeter
 from labctl.errors import DeviceError
 
 _SEND_BUFFER_BYTE = 2048
+_LARGEST_UNREAD_BYTE, _COUNT_EVERY_BYTE = 4096, 1024
+_LOOK_AGAIN_WALL_SECOND = 0.002
 _CHUNK_BYTE = 65536
 OnData = Callable[[bytes], None]
 
@@ -123,8 +126,11 @@ class _TcpLink(asyncio.Protocol):
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._transport: asyncio.Transport | None = None
+        self._meter: UnreadMeter | None = None
         self._room = asyncio.Event()
         self._room.set()
+        self._paused = False  # by the transport: its socket takes no more
+        self._uncounted_byte = 0
 
     @property
     def is_full(self) -> bool:
@@ -136,9 +142,12 @@ class _TcpLink(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTE)
+        self._meter = UnreadMeter(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         self._wire.connected_by(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._meter is not None:
+            self._meter.close()
         self._room.set()
         self._wire.lost_by(self)
 
@@ -146,14 +155,20 @@ class _TcpLink(asyncio.Protocol):
         self._wire.received(self, data)
 
     def pause_writing(self) -> None:
+        self._paused = True
         self._room.clear()
 
     def resume_writing(self) -> None:
-        self._room.set()
+        self._paused = False
+        self._count_unread()
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        self._uncounted_byte += len(data)
+        if self._uncounted_byte >= _COUNT_EVERY_BYTE and self._room.is_set():
+            self._count_unread()
 
     async def drained(self) -> None:
         await self._room.wait()
@@ -162,6 +177,16 @@ class _TcpLink(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._room.set()
+
+    def _count_unread(self) -> None:
+        """Close the valve while the host has much to read, and look again soon."""
+        self._uncounted_byte = 0
+        unread = self._meter.unread_byte() if self._meter is not None else 0
+        if unread > (_LARGEST_UNREAD_BYTE if self._room.is_set() else _LARGEST_UNREAD_BYTE // 2):
+            self._room.clear()
+            asyncio.get_running_loop().call_later(_LOOK_AGAIN_WALL_SECOND, self._count_unread)
+        elif not self._paused:
+            self._room.set()
 
 
 class _PtyLink:

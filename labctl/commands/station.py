@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -72,9 +72,9 @@ def show_bench(
     return 0
 
 
-def _speed(text: str) -> float | None:
+def _speed(text: str) -> float | Literal["max"]:
     if text == "max":
-        return None
+        return "max"
     try:
         value = float(text)
     except ValueError:

@@ -10,6 +10,7 @@ from labctl.live.pyramid import Floats, GrowingArray, Indices, Pyramid
 
 MAX_ROWS = 4_000_000
 _THIN_BLOCK = 16
+_FEWEST_ROWS = 8 * _THIN_BLOCK  # below that thinning would find nothing to do
 _POINTS_PER_COLUMN = 4
 _LONG_PART = 16  # rows from which a part is an array of its own; shorter ones are gathered first
 
@@ -27,7 +28,7 @@ class Series:
 
     def __init__(self, curves: Sequence[str], max_rows: int = MAX_ROWS) -> None:
         self.curves = tuple(curves)
-        self.max_rows = max_rows
+        self.max_rows = max(max_rows, _FEWEST_ROWS)
         self.version = 0
         self.rows_fed = 0
         self._long: list[list[Floats]] = []
@@ -79,7 +80,7 @@ class Series:
         if not known.all():
             time, columns = time[known], [column[known] for column in columns]
         self._append(time, columns)
-        if len(self._time) > self.max_rows:
+        while len(self._time) > self.max_rows:
             self._thin()
 
     def _close_short(self) -> None:

@@ -100,12 +100,12 @@ def describe(
     return Status(
         state=state,
         title=" · ".join(part for part in (_title(model), replay_title) if part),
-        detail=_detail(model, state),
+        detail=_detail(model),
         progress=model.progress.time_text(pace) if model.progress.step_count else "",
         fraction=model.progress.fraction,
         values=_values(model),
         age="" if replayed else _age(model, now_unix_second),
-        warning=_warning(model, damaged),
+        warning=_warning(model, state, damaged),
     )
 
 
@@ -137,13 +137,9 @@ def _title(model: RunModel) -> str:
     return " · ".join(part for part in (model.plan_name, cell) if part)
 
 
-def _detail(model: RunModel, state: State) -> str:
-    reason = str(model.stop.get("reason", "")) if model.stop else ""
-    if reason and state != "finished":
-        return reason
-    step = model.progress.step_line
+def _detail(model: RunModel) -> str:
     if model.stop is None:
-        return step
+        return model.progress.step_line
     number = model.progress.steps_done
     steps = f"{number} steps" if number else ""
     points = f"{grouped(model.timeseries.rows_fed)} points"
@@ -194,8 +190,9 @@ def _unix_second(doc: dict[str, Any] | None) -> float | None:
     return float(when) if isinstance(when, int | float) else None
 
 
-def _warning(model: RunModel, damaged: int) -> str:
-    told = []
+def _warning(model: RunModel, state: State, damaged: int) -> str:
+    reason = str(model.stop.get("reason", "")) if model.stop else ""
+    told = [reason] if reason and state != "finished" else []
     if model.alarms:
         last = model.last["alarms"]
         more = f" (and {model.alarms - 1} more)" if model.alarms > 1 else ""

@@ -52,7 +52,8 @@ class TimeScale:
             return f"{sign}{head}:{rest // 60:02d}"
         if self.unit == "h:min:s":
             return f"{sign}{head}:{rest // 60:02d}:{rest % 60:02d}"
-        return f"{sign}{head}d {rest // 3600:02d}:{rest % 3600 // 60:02d}"
+        clock = f"{sign}{head}d {rest // 3600:02d}:{rest % 3600 // 60:02d}"
+        return clock if self.unit == "d h:min" else f"{clock}:{rest % 60:02d}"
 
 
 def time_scale(left_second: float, right_second: float, width_pixel: float) -> TimeScale:
@@ -85,7 +86,9 @@ def _unit(largest: float, major: float) -> tuple[str, float]:
         if major >= _HOUR:
             return "h", _HOUR
         return ("h:min", _HOUR) if major >= _MINUTE else ("h:min:s", _HOUR)
-    return ("d", _DAY) if major >= _DAY else ("d h:min", _DAY)
+    if major >= _DAY:
+        return "d", _DAY
+    return ("d h:min", _DAY) if major >= _MINUTE else ("d h:min:s", _DAY)
 
 
 def _one_two_five(wanted: float) -> float:

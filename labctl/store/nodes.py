@@ -7,6 +7,7 @@ answer that never came.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from labctl.store.arrow import schema_of
 _REFUSALS = (400, 413, 415, 422)
 _CONFLICT = 409
 _NOT_IN_METADATA = ("name", "object_keys", "run_start")  # a stream node gives these back by itself
+_STREAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _RUN = [Spec("BlueskyRun", version="3.0")]
 _STREAM = [Spec("BlueskyEventStream", version="3.0"), Spec("composite")]
 
@@ -87,6 +89,8 @@ class RunNode:
     def stream(self, descriptor: dict[str, Any]) -> tuple[StreamTable, dict[str, str]]:
         """The table of a stream, and for each column that it cannot have the reason."""
         name = descriptor["name"]
+        if _STREAM_NAME.fullmatch(name) is None:
+            raise ValueError(f"stream name {name!r}: up to 64 letters, digits, hyphens and underscores")
         schema, refused = schema_of(descriptor)
         metadata = {k: v for k, v in _plain(descriptor).items() if k not in _NOT_IN_METADATA}
         metadata["data_keys"] = {k: v for k, v in metadata["data_keys"].items() if k not in refused}

@@ -38,22 +38,31 @@ class DeadLetters:
                 continue  # torn by a dying process
         return known
 
-    def add(self, key: str, reason: str, name: str, doc: dict[str, Any]) -> None:
-        """Keep a document.
+    def add(self, reason: str, name: str, doc: dict[str, Any]) -> None:
+        """Keep a document, unless it is there already.
 
         Args:
-            key: Tells it from all others of the run; a document that is there already is not written again.
             reason: Why it was refused.
             name: Its kind, such as "event_page".
-            doc: The document, or those columns of it that were refused.
+            doc: The document, or those parts of it that were refused.
         """
         self.count += 1
+        key = f"{name}:{_identity(doc)}"
         if key in self._known:
             return
         self._known.add(key)
-        _log.warning("run %s: %s not stored: %s", self._path.stem, name, reason)
+        _log.warning("run %s: %s not stored: %s", self._path.stem, key, reason)
         record = {"key": key, "unix_second": time.time(), "reason": reason, "name": name, "doc": doc}
         line = orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
         self._path.parent.mkdir(exist_ok=True)
         with self._path.open("ab") as file:
             file.write(line)
+
+
+def _identity(doc: dict[str, Any]) -> str:
+    """What tells a document from its like in one run, even when parts of it are missing."""
+    numbers = doc.get("seq_num")
+    if isinstance(numbers, list):
+        numbers = f"{numbers[0]}-{numbers[-1]}" if numbers else "none"
+    of = doc.get("stream") or doc.get("descriptor") or ""
+    return f"{of}:{doc.get('data_key') or numbers or doc.get('uid') or ''}"

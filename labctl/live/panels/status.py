@@ -8,7 +8,7 @@ from labctl.live.status import STATE_SIGN, STATE_TEXT, Status, Value
 from labctl.live.theme import Theme
 
 _BAR_STEPS = 1000
-_VALUE_WIDTH_PIXEL = 150
+_VALUE_WIDTH_PIXEL = 145
 
 
 class ElidedLabel(QtWidgets.QLabel):
@@ -83,7 +83,7 @@ class StatusPanel(QtWidgets.QFrame):
         self.title, self.detail = ElidedLabel("title"), ElidedLabel("muted")
         self.progress, self.warning = ElidedLabel("muted"), ElidedLabel("warning")
         self.age = QtWidgets.QLabel()
-        self.age.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+        self.age.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter)
         self.bar = QtWidgets.QProgressBar()
         self.bar.setRange(0, _BAR_STEPS)
         self.bar.setTextVisible(False)
@@ -99,23 +99,23 @@ class StatusPanel(QtWidgets.QFrame):
         head.setSpacing(12)
         head.addWidget(self.state)
         head.addWidget(self.title, 1)
-        below = QtWidgets.QHBoxLayout()
-        below.addWidget(self.progress, 1)
-        below.addWidget(self.age)
+        head.addWidget(self.age)
         left = QtWidgets.QVBoxLayout()
         left.setSpacing(5)
-        left.addLayout(head)
-        for widget in (self.detail, self.bar):
+        for widget in (self.detail, self.bar, self.progress):
             left.addWidget(widget)
-        left.addLayout(below)
-        left.addWidget(self.warning)
         self._right = QtWidgets.QHBoxLayout()
         self._right.setSpacing(18)
-        layout = QtWidgets.QHBoxLayout(self)
+        middle = QtWidgets.QHBoxLayout()
+        middle.setSpacing(28)
+        middle.addLayout(left, 1)
+        middle.addLayout(self._right)
+        layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(14, 10, 14, 10)
-        layout.setSpacing(28)
-        layout.addLayout(left, 1)
-        layout.addLayout(self._right)
+        layout.setSpacing(5)
+        layout.addLayout(head)
+        layout.addLayout(middle)
+        layout.addWidget(self.warning)
 
     def show_status(self, status: Status) -> None:
         """Show a status; what has not changed is left alone."""

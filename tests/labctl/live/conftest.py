@@ -216,7 +216,8 @@ def gitt_run(pulses: int = 20, *, noise_volt: float = 30e-6, **changes: Any) -> 
             steps.append(Step("cc_charge" if on else "rest", time, volt, current))
             x -= float(moved[-1])
     estimate = {"duration_second": pulses * 7800.0, "points": pulses * 450, "steps": 2 * pulses}
-    return Run("gitt", steps, **({"estimate": estimate} | changes))
+    options: dict[str, Any] = {"estimate": estimate, **changes}
+    return Run("gitt", steps, **options)
 
 
 def rate_run(**changes: Any) -> Run:

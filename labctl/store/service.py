@@ -1,0 +1,182 @@
+"""The document store's service: one process per data directory, started when first needed and left running.
+
+It is a Tiled server on 127.0.0.1 together with the shipper that fills it (see `labctl.store.server`). It is
+alive as long as its lock is held; `stop_service` ends it, and so does the disappearance of its directory.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from labctl.errors import StoreError
+from labctl.platform import FileLock, is_locked, start_detached, terminate
+
+LOCK_NAME, INFO_NAME, LOG_NAME, STATUS_NAME = "service.lock", "service.json", "service.log", "shipper.json"
+_START_SECOND = 60.0
+_STOP_SECOND = 15.0
+_POLL_SECOND = 0.05
+_LOG_LIMIT_BYTE = 5_000_000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """Where the service answers.
+
+    Attributes:
+        uri: For `tiled.client.from_uri(uri, api_key=api_key)`.
+        api_key: Lets its bearer read and write; keep it private.
+        pid: The service's process.
+    """
+
+    uri: str
+    api_key: str
+    pid: int
+
+    def __repr__(self) -> str:
+        return f"ServiceInfo(uri={self.uri!r}, pid={self.pid})"
+
+
+def store_directory(data_directory: Path) -> Path:
+    """The directory of the service's files; made, for its owner only, if it is not there."""
+    store = Path(data_directory).resolve() / "store"
+    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return store
+
+
+def ensure_service(data_directory: Path, timeout_second: float = _START_SECOND) -> ServiceInfo:
+    """Find the service of a data directory, or start it and wait until it answers.
+
+    Raises:
+        StoreError: It does not come up; the message ends with what its log says.
+    """
+    store = store_directory(data_directory)
+    deadline = time.monotonic() + timeout_second
+    starts, was_alive = 0, True
+    while time.monotonic() < deadline:
+        if (info := find_service(data_directory)) is not None:
+            return info
+        alive = is_locked(store / LOCK_NAME)
+        if was_alive and not alive:  # none yet, or the one that was there has ended
+            if starts == 2:
+                break
+            _start(store)
+            starts += 1
+            alive = _comes_alive(store, deadline)
+        was_alive = alive
+        _wait()
+    raise StoreError(f"the document store does not start: {_last_words(store)}")
+
+
+def start_service_in_background(data_directory: Path) -> None:
+    """Start the service if it is not running, without waiting for it; a failure is logged, never raised."""
+    try:
+        store = store_directory(data_directory)
+        if not is_locked(store / LOCK_NAME):
+            _start(store)
+    except OSError as error:
+        _log.warning("the document store cannot be started, the journal is not affected: %s", error)
+
+
+def find_service(data_directory: Path) -> ServiceInfo | None:
+    """The running service if it answers, None otherwise; starts nothing."""
+    store = Path(data_directory).resolve() / "store"
+    pid = FileLock(store / LOCK_NAME).owner_pid()
+    try:
+        told = orjson.loads((store / INFO_NAME).read_bytes())
+        info = ServiceInfo(f"http://127.0.0.1:{told['port']}/api/v1", told["api_key"], told["pid"])
+        port = int(told["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # A file left by a dead process names another pid than the lock: the key goes to nobody else.
+    return info if info.pid == pid and _answers(port) else None
+
+
+def stop_service(data_directory: Path) -> None:
+    """End the service if it runs; what it has not shipped yet it ships when it is started again.
+
+    Raises:
+        StoreError: It does not end.
+    """
+    lock = FileLock(Path(data_directory).resolve() / "store" / LOCK_NAME)
+    pid = lock.owner_pid()
+    if pid is None:
+        return
+    terminate(pid, _STOP_SECOND)
+    deadline = time.monotonic() + _STOP_SECOND
+    while lock.owner_pid() == pid:
+        if time.monotonic() > deadline:
+            raise StoreError(f"the document store (process {pid}) does not end")
+        _wait()
+
+
+def service_status(data_directory: Path) -> dict[str, Any]:
+    """Whether the service runs, where, and how far it has come: runs complete, and those on their way."""
+    store = Path(data_directory).resolve() / "store"
+    info = find_service(data_directory)
+    status: dict[str, Any] = {
+        "running": info is not None,
+        "pid": info.pid if info else None,
+        "uri": info.uri if info else None,
+        "log": str(store / LOG_NAME),
+    }
+    return status | shipper_status(data_directory)
+
+
+def shipper_status(data_directory: Path) -> dict[str, Any]:
+    """What the shipper last said: the number of runs complete, and each other run's rows, state and error."""
+    try:
+        return orjson.loads((Path(data_directory) / "store" / STATUS_NAME).read_bytes())
+    except (OSError, ValueError):
+        return {"complete": 0, "runs": {}}
+
+
+def _start(store: Path) -> None:
+    log = store / LOG_NAME
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTE:
+        log.replace(log.with_suffix(".log.1"))
+    # Settings of some other Tiled in this shell must not reach ours; few retries, it talks to itself.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TILED_")}
+    environment["TILED_RETRY_ATTEMPTS"] = "2"
+    start_detached([sys.executable, "-P", "-m", "labctl.store.server", str(store.parent)], log, environment)
+
+
+def _comes_alive(store: Path, deadline: float) -> bool:
+    while time.monotonic() < deadline:
+        if is_locked(store / LOCK_NAME):
+            return True
+        _wait()
+    return False
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _last_words(store: Path) -> str:
+    try:
+        lines = (store / LOG_NAME).read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "it has written no log"
+    return f"{lines[-1] if lines else 'its log is empty'} (see {store / LOG_NAME})"
+
+
+def _wait() -> None:
+    threading.Event().wait(_POLL_SECOND)
