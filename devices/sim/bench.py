@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 IDLE_WALL_SECOND = 600.0
 LOCK_NAME, INFO_NAME, LOG_NAME = "bench.lock", "bench.json", "bench.log"
+ALREADY_RUNNING = "a bench is running already"
 EXIT_LOCKED, EXIT_REFUSED = 3, 2
 _HOUSEKEEPING_WALL_SECOND, _SAVES_EVERY = 0.5, 20
 
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(options.directory / LOCK_NAME)
     if not lock.acquire():
-        _say(f"{options.directory}: the bench is running already (process {lock.owner_pid()})")
+        _say(f"{options.directory}: {ALREADY_RUNNING}, as process {lock.owner_pid()}")
         return EXIT_LOCKED
     (options.directory / INFO_NAME).unlink(missing_ok=True)  # of a bench that was killed
     try:

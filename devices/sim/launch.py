@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from devices.sim.bench import INFO_NAME, LOCK_NAME
+from devices.sim.bench import ALREADY_RUNNING, INFO_NAME, LOCK_NAME
 from devices.sim.settings import BenchSettings
 from labctl.errors import DeviceError
 from labctl.platform import is_locked
@@ -49,7 +49,7 @@ def find_or_start(
     while time.monotonic() < deadline:
         if not is_running(directory):
             reason = _start(directory, settings, private=private, idle_second=idle_second)
-            if reason and not is_running(directory):
+            if reason and ALREADY_RUNNING not in reason:
                 break
         info = read_info(directory)
         if info is not None and is_running(directory):

@@ -232,11 +232,15 @@ class EmStat4:
         if is_program:
             self._record.add("program", virtual_second=start, state="start", number=self._programs)
         self._task = asyncio.get_running_loop().create_task(self._follow(self._run, is_program))
+        self._task.add_done_callback(_report_failure)
 
     async def _follow(self, run: ScriptRun, is_program: bool) -> None:
-        reason = "power lost"
+        reason = "failed, see bench.log"
         try:
             reason = await run.run()
+        except asyncio.CancelledError:
+            reason = "power lost"
+            raise
         finally:
             self._run = None
             if reason.startswith("error"):
@@ -250,6 +254,15 @@ class EmStat4:
                     number=self._programs,
                     reason=reason,
                 )
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """A fault of the emulator itself goes to the log at once."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a script run failed", "exception": error}
+        )
 
 
 def _line_fault(fault: str, arguments: dict[str, Any]) -> LineFault:

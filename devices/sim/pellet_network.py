@@ -84,10 +84,10 @@ class PelletNetwork:
     def exchange_current_density(self, stoichiometry: Array) -> tuple[Array, Array]:
         """Exchange current density i0 (A/m2) and d ln(i0) / dx.
 
-        i0 = i0(0.5) 2 sqrt(x (1 - x)) / (1 + exp((x - x_f) / w)). The last factor, of `exchange_fade_*`, makes
-        the charge-transfer resistance rise steeply as x -> 1, as is measured near 0 % state of charge: tenfold
-        at x = 0.95. A plain factor 1 - x would do so too, but cost 5 % of the bare pellet's capacity at 2C,
-        where the reference capacities are to be met within 3 %, and bend the pulses of a GITT below x = 0.85.
+        i0 = i0(0.5) 2 sqrt(x (1 - x)) / (1 + exp((x - x_f) / w)). The last factor, of `exchange_fade_*`,
+        makes the charge-transfer resistance rise steeply as x -> 1, as is measured near 0 % state of charge:
+        tenfold at x = 0.95. A plain factor 1 - x would do so too, but cost 5 % of the bare pellet's capacity
+        at 2C, where the reference is to be met within 3 %, and bend the pulses of a GITT below x = 0.85.
         """
         p = self.parameters
         x = np.minimum(np.maximum(stoichiometry, _STOICHIOMETRY_FLOOR), 1.0 - _STOICHIOMETRY_FLOOR)

@@ -149,7 +149,7 @@ class Store:
         return {name: frame[name].to_numpy() for name in frame.columns if not name.startswith("ts_")}
 
     def wait_until_shipped(self, uid: str, timeout_second: float) -> bool:
-        """Wait until Tiled holds the whole run (of an interrupted one: all there is); False if it takes longer.
+        """Wait until Tiled holds the whole run (of an interrupted one, all there is); False when time is up.
 
         Raises:
             ConfigurationError: No such run.

@@ -20,6 +20,7 @@ from bluesky_tiled_plugins.exporters import build_descriptor_docs, json_seq_expo
 from labctl.store.tables import SqliteTable
 
 PAGE_ROWS = 1_000
+_BLOCK_ROWS = 10_000  # one query each
 _TEST_TIME = "test_time_second"
 
 
@@ -75,7 +76,7 @@ class StreamReader:
     ) -> None:
         self.descriptors = descriptors
         self._changes = [d["time"] for d in descriptors[1:]]
-        self._pages = table.pages(PAGE_ROWS) if table is not None else iter(())
+        self._pages = _pages(table) if table is not None else iter(())
         self._nan = b"null" if nan_as_null else b"NaN"
         self._rows: pa.Table | None = None
         self._times = np.empty(0)
@@ -118,6 +119,12 @@ class StreamReader:
         for begin, end in pairwise(cuts):
             descriptor = self.descriptors[owners[begin]]
             yield event_page(rows.slice(begin, end - begin), descriptor["uid"], self._nan)
+
+
+def _pages(table: SqliteTable) -> Iterator[pa.Table]:
+    for block in table.pages(_BLOCK_ROWS):
+        for start in range(0, block.num_rows, PAGE_ROWS):
+            yield block.slice(start, PAGE_ROWS)
 
 
 def in_order(streams: list[StreamReader]) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from labctl.platform import FileLock, write_private
-from labctl.store.service import INFO_NAME, LOCK_NAME, store_directory
+from labctl.store.service import INFO_NAME, LOCK_NAME, STATUS_NAME, store_directory
 
 if TYPE_CHECKING:
     import uvicorn
@@ -75,7 +75,7 @@ def initialise_catalogue(path: Path) -> None:
         await engine.dispose()
 
     asyncio.run(create())
-    stamp_head(ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, uri)
+    stamp_head(Path(ALEMBIC_INI_TEMPLATE_PATH), Path(ALEMBIC_DIR), uri)
 
 
 def _is_initialised(path: Path) -> bool:
@@ -137,7 +137,8 @@ class Service:
 
         os.chdir(self._store)
         listener = loopback_socket(_last_port(self._store))
-        (self._store / INFO_NAME).unlink(missing_ok=True)
+        for name in (INFO_NAME, STATUS_NAME):  # what a predecessor said
+            (self._store / name).unlink(missing_ok=True)
         initialise_catalogue(Path(_CATALOGUE))
         prepare_database(Path(_CATALOGUE))
         prepare_database(Path(_TABLES))

@@ -15,9 +15,9 @@ import orjson
 from labctl.recovery import is_run_directory
 from labctl.store.nodes import UnavailableError, plain_container
 from labctl.store.run_shipper import RunShipper
+from labctl.store.service import STATUS_NAME
 
 FLUSH_PERIOD_SECOND = 1.0
-STATUS_NAME = "shipper.json"
 _DOCUMENTS_A_TURN = 100
 _SCAN_PERIOD_SECOND = 1.0
 _FULL_SCAN_EVERY = 30  # scans; the others look at the newest days only

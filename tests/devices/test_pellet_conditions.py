@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from scipy.optimize import brentq
 
 from devices.sim.pellet import Pellet
 from devices.sim.pellet_parameters import PelletParameters
@@ -23,6 +24,14 @@ REFERENCE_CAPACITIES = {
 }
 
 
+def bisect(left: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling quantity reaches 0."""
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if left(middle) > 0.0 else (low, middle)
+    return high
+
+
 def discharge(parameters: PelletParameters, rate: float, temperature_kelvin: float) -> tuple[float, Pellet]:
     """Capacity (mAh/g) from x = 0.25 to the cut-off, and the pellet at it."""
     pellet = Pellet(parameters, stoichiometry=0.25, temperature_kelvin=temperature_kelvin)
@@ -33,7 +42,7 @@ def discharge(parameters: PelletParameters, rate: float, temperature_kelvin: flo
 
     while left(pellet.horizon()) > 0.0:
         pellet.move_to(pellet.horizon())
-    pellet.move_to(brentq(left, pellet.time_second, pellet.horizon()))
+    pellet.move_to(bisect(left, pellet.time_second, pellet.horizon()))
     return -pellet.charge_ah / parameters.active_mass_kg, pellet
 
 

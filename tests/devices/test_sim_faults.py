@@ -32,8 +32,9 @@ def _with_fault(fault: str, **arguments: Any) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "arguments"), [("split", {"size": 3, "lines": 3}), ("merged", {"lines": 4}), ("late", {"delay_second": 0.1})]
-)  # fmt: skip
+    ("fault", "arguments"),
+    [("split", {"size": 3, "lines": 3}), ("merged", {"lines": 4}), ("late", {"delay_second": 0.1})],
+)
 def test_split_merged_and_late_lines_are_the_same_lines(fault: str, arguments: dict[str, Any]) -> None:
     clean, faulty = _with_fault(fault, **arguments)
     assert faulty == clean

@@ -11,6 +11,7 @@ import serial
 from tests.devices.sim_host import FINISH, PACKAGE, VARIABLES, Emulated, charge, emulated, rest, value
 
 DEAF = 0.12
+MODE_6 = ("set_pgstat_mode 6",)
 
 
 def test_it_says_who_it_is_and_what_it_can() -> None:
@@ -326,9 +327,9 @@ def test_a_current_beyond_its_range_is_an_overload_and_is_not_driven() -> None:
         (("set_pgstat_mode 6", "set_e 1"), "!0023: Line 2"),
         (("var e", "store_var e 7 ab", "set_pgstat_mode 3", "set_e e"), "!4206: Line 4"),
         (("cell_on",), "!0023: Line 1"),
-        ((*VARIABLES, "set_pgstat_mode 6", "cell_on", "meas_loop_ocp p 1 9", *PACKAGE, "endloop"), "!0014: Line 7"),
-        ((*VARIABLES, "set_pgstat_mode 6", "meas_loop_cp p c 1m 1 9", *PACKAGE, "endloop"), "!4027: Line 6"),
-        ((*VARIABLES, "set_pgstat_mode 6", "cell_on", "meas_loop_ca p c 1 1 9", *PACKAGE, "endloop"), "!0023: Line 7"),
+        ((*VARIABLES, *MODE_6, "cell_on", "meas_loop_ocp p 1 9", *PACKAGE, "endloop"), "!0014: Line 7"),
+        ((*VARIABLES, *MODE_6, "meas_loop_cp p c 1m 1 9", *PACKAGE, "endloop"), "!4027: Line 6"),
+        ((*VARIABLES, *MODE_6, "cell_on", "meas_loop_ca p c 1 1 9", *PACKAGE, "endloop"), "!0023: Line 7"),
         ((*VARIABLES, "meas_loop_ocp p 2 1", *PACKAGE, "endloop"), "!4029: Line 5"),
     ],
 )  # fmt: skip

@@ -96,8 +96,8 @@ def test_the_programs_a_driver_sends_are_accepted() -> None:
 def test_the_vendors_battery_idiom_is_accepted() -> None:
     script = parse(
         "var cycle", "var p", "var c", "var dv", "array capacity 10000i", "store_var cycle 1i ja",
-        "set_acquisition_frac_autoadjust 50 # mains", "\tset_pgstat_mode 6", "\tset_range db 100u", "\tcell_on",
-        "loop cycle <= 3i", "  meas_loop_cp p c 100u 100m 10 add_meas(0 ba dv)", "    if dv < 0",
+        "set_acquisition_frac_autoadjust 50 # mains", "\tset_pgstat_mode 6", "\tset_range db 100u",
+        "\tcell_on", "loop cycle <= 3i", "  meas_loop_cp p c 100u 100m 10 add_meas(0 ba dv)", "    if dv < 0",
         "      mul_var dv -1", "    elseif dv > 3600m", "      set_script_output 1", "    else",
         "      add_var capacity[cycle] dv", "    endif", "    pck_start", "      pck_add capacity[cycle]",
         "    pck_end", '    send_string f"Cycle {cycle}: {capacity[cycle]} mAh"', "  endloop",

