@@ -41,6 +41,11 @@ class Store:
         return f"Store({str(self._data)!r})"
 
     @property
+    def data_directory(self) -> Path:
+        """The directory that holds `runs/` and `store/`."""
+        return self._data
+
+    @property
     def client(self) -> Any:
         """The stock Tiled client of all runs; starts the service when it is not running."""
         info = find_service(self._data) or ensure_service(self._data)
@@ -190,10 +195,13 @@ def _plain(text: str) -> bool:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
+    parts: list[bytes] = []
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield b"".join([*parts, end])
+            parts = []
+        parts.append(rest)
 
 
 def _no_stream(uid: str, stream: str, names: list[str]) -> ConfigurationError:

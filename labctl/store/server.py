@@ -139,9 +139,9 @@ class Service:
         listener = loopback_socket(_last_port(self._store))
         for name in (INFO_NAME, STATUS_NAME):  # what a predecessor said
             (self._store / name).unlink(missing_ok=True)
+        prepare_database(Path(_TABLES))
         initialise_catalogue(Path(_CATALOGUE))
         prepare_database(Path(_CATALOGUE))
-        prepare_database(Path(_TABLES))
         server = self._server()
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when it has ended
         shipping = threading.Thread(target=self._ship, args=(server, listener.getsockname()[1]), daemon=True)

@@ -110,6 +110,7 @@ def test_diffusion_is_that_of_a_sphere() -> None:
         diffusivity=diffusivity,
         exchange_current_density_a_per_m2=1e6,
         film_resistance_ohm_m2=0.0,
+        anode_resistance_ohm_m2=0.0,
         double_layer_capacitance_f_per_m2=1e-6,
         slices=1,
     )
