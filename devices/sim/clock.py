@@ -47,11 +47,6 @@ class VirtualClock:
         flowed = self._now + (asyncio.get_running_loop().time() - wall) * self._speed
         return min(max(flowed, self._now), target)
 
-    @property
-    def speed(self) -> float | None:
-        """Virtual seconds per wall second, None for as fast as it computes."""
-        return self._speed
-
     def set_speed(self, speed: float | None) -> None:
         """Change the pace from now on."""
         self._settle()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,9 @@ from labctl.analysis.tables import tables
 from labctl.commands.common import chosen_data, write
 from labctl.commands.run import run_measurement
 from labctl.config import load_cell, load_station, packaged_config
+from labctl.errors import LabctlError
 from labctl.journal_reader import follow
+from labctl.live.app import has_screen, save_screenshot
 from labctl.plugins import load_plan
 from labctl.session import open_session
 from labctl.store.service import ensure_service
@@ -52,29 +53,22 @@ def run_demo(data: Path | None, *, pulses: int, window: bool) -> int:
     if code or uid is None or run_directory is None:
         return code or 1
     wall_second = time.monotonic() - began
-    picture = None if screen else _save_picture(run_directory)
+    picture = "live window" if screen else _save_picture(run_directory)
     _print_result(directory, uid, run_directory, wall_second, picture)
     return 0
 
 
-def has_screen() -> bool:
-    """Whether a window can be shown here."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _save_picture(run_directory: Path) -> Path:
-    from labctl.live.app import save_screenshot
-
+def _save_picture(run_directory: Path) -> str:
+    """Where the picture is, or why there is none: a missing system library must not spoil a measurement."""
     path = Path("demo.png").resolve()
-    save_screenshot(follow(run_directory, live=False), path, size=(1280, 720))
-    return path
+    try:
+        save_screenshot(follow(run_directory, live=False), path, size=(1280, 720))
+    except LabctlError as error:
+        return f"none: {error}"
+    return str(path)
 
 
-def _print_result(
-    data: Path, uid: str, run_directory: Path, wall_second: float, picture: Path | None
-) -> None:
+def _print_result(data: Path, uid: str, run_directory: Path, wall_second: float, picture: str) -> None:
     from labctl.store.client import Store
 
     content = tables(follow(run_directory, live=False))
@@ -91,7 +85,7 @@ def _print_result(
         ("pulses fitted", str(len(result.pulses))),
         ("median of fitted over true D", f"{result.median_ratio_to_truth:.3f}"),
         ("in the document store", "yes" if shipped else "still on its way"),
-        ("picture", "live window" if picture is None else str(picture)),
+        ("picture", picture),
     ):
         table.add_row(name, value)
     Console().print(table)

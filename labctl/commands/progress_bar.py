@@ -15,6 +15,7 @@ from labctl.progress import Progress as RunProgress
 from labctl.session import Session
 
 _POLL_SECOND = 0.2
+_LAST_LINES_SECOND = 3.0
 
 
 @contextmanager
@@ -36,8 +37,10 @@ def progress_bar(session: Session) -> Iterator[Callable[[str], None]]:
         try:
             yield last_words.append
         finally:
+            if session.journal.run_directory is not None:
+                reader.join(_LAST_LINES_SECOND)  # it ends by itself at the stop document
             stop.set()
-            reader.join(5.0)
+            reader.join(_LAST_LINES_SECOND)
     for words in last_words:
         console.print(words, markup=False, highlight=False)
 

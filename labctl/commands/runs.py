@@ -26,9 +26,12 @@ def show_runs(data: Path | None, *, limit: int, as_json: bool) -> int:
     if not found:
         write(f"no runs in {directory} yet")
         return 0
-    table = Table(title=f"Runs in {directory}", title_justify="left")
+    table = Table(title=f"Runs in {directory}", title_justify="left", box=None)
     for heading in ("uid", "started (UTC)", "plan", "cell", "station", "state", "points"):
-        table.add_column(heading, justify="right" if heading == "points" else "left")
+        right = heading == "points"
+        table.add_column(
+            heading, justify="right" if right else "left", no_wrap=heading in ("uid", "started (UTC)")
+        )
     for run in found:
         started = run.start_time.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(
@@ -79,19 +82,17 @@ def _header(run: RunSummary, content: RunTables) -> Table:
 
 
 _COLUMNS = (
-    ("step", "step_count", "{:.0f}"),
-    ("protocol", "protocol_step", "{}"),
+    ("#", "step_count", "{:.0f}"),
+    ("step", "protocol_step", "{}"),
     ("type", "step_type", "{}"),
     ("cycle", "cycle_count", "{:.0f}"),
-    ("start / h", "start_test_time_second", "{:.3f}"),
-    ("end / h", "end_test_time_second", "{:.3f}"),
+    ("until\nh", "end_test_time_second", "{:.3f}"),
+    ("in\nµAh", "step_charging_capacity_ah", "{:.3f}"),
+    ("out\nµAh", "step_discharging_capacity_ah", "{:.3f}"),
+    ("end\nV", "end_voltage_volt", "{:.4f}"),
     ("ended by", "end_reason", "{}"),
-    ("charge / µAh", "step_charging_capacity_ah", "{:.3f}"),
-    ("discharge / µAh", "step_discharging_capacity_ah", "{:.3f}"),
-    ("end voltage / V", "end_voltage_volt", "{:.5f}"),
 )
 _SCALE = {
-    "start_test_time_second": 1 / 3600,
     "end_test_time_second": 1 / 3600,
     "step_charging_capacity_ah": 1e6,
     "step_discharging_capacity_ah": 1e6,
@@ -100,9 +101,11 @@ _SCALE = {
 
 def _steps_table(content: RunTables) -> Table:
     steps = content.streams.get("steps", {})
-    table = Table(title="Steps", title_justify="left")
+    table = Table(
+        title="Steps (in: charge moved on charging, out: on discharging)", title_justify="left", box=None
+    )
     for heading, _, form in _COLUMNS:
-        table.add_column(heading, justify="left" if form == "{}" else "right")
+        table.add_column(heading, justify="left" if form == "{}" else "right", overflow="fold")
     for row in range(len(steps.get("step_count", ()))):
         table.add_row(
             *(

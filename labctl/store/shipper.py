@@ -19,8 +19,8 @@ from labctl.store.service import STATUS_NAME
 
 FLUSH_PERIOD_SECOND = 1.0
 _DOCUMENTS_A_TURN = 100
-_SCAN_PERIOD_SECOND = 1.0
-_FULL_SCAN_EVERY = 30  # scans; the others look at the newest days only
+_SCAN_PERIOD_SECOND = 0.5
+_FULL_SCAN_EVERY = 60  # scans; the others look at the newest days only
 _NEWEST_DAYS = 2
 _IDLE_SECOND = 0.1
 _LOOK_AGAIN_SECOND = {"running": 0.2, "interrupted": 2.0, "complete": 0.0}

@@ -78,7 +78,7 @@ class RunWriter:
             "time": wall + numbers,
             "uid": [f"{self.uid}-{n}" for n in numbers],
             "data": data,
-            "timestamps": {key: wall + numbers for key in data},
+            "timestamps": dict.fromkeys(data, wall + numbers),
             "filled": {},
         }
         self._journal("event_page", page)
@@ -101,7 +101,7 @@ class RunWriter:
                 "time": 1.7e9 + number,
                 "uid": f"{self.uid}-{number}",
                 "data": data,
-                "timestamps": {key: 1.7e9 + number for key in data},
+                "timestamps": dict.fromkeys(data, 1700000000.0 + number),
                 "filled": {},
             }
             self._journal("event", event)

@@ -225,7 +225,7 @@ class Flyer(Device):
 
     def describe_collect(self) -> dict[str, Any]:
         key = {"source": "t", "dtype": "number", "dtype_numpy": "<f8", "shape": [], "units": "V"}
-        return {"timeseries": {"voltage_volt": key}}
+        return {"voltage_volt": key}
 
     def collect_pages(self) -> Iterator[dict[str, Any]]:
         for first in (0, 1000):

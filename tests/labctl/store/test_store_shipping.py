@@ -1,0 +1,252 @@
+"""Shipping under adversity: lost answers, killed processes, refused documents. Rows equal, none twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from tiled.client import from_uri
+
+from labctl.journal import recover
+from labctl.runs import find_run
+from labctl.store.client import Store
+from labctl.store.nodes import UnavailableError, plain_container
+from labctl.store.run_shipper import RunShipper
+from labctl.store.service import ensure_service, find_service, service_status, shipper_status, stop_service
+
+WriterOf = Callable[..., Any]
+
+
+def stored(store: Store, uid: str, stream: str = "timeseries") -> list[int]:
+    return plain_container(store.client)[uid].base[stream].base["internal"].read()["seq_num"].to_list()
+
+
+def letters(store: Store, uid: str) -> list[dict[str, Any]]:
+    path = store.data_directory / "store" / "refused" / f"{uid}.jsonl"
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+class LossyProxy:
+    """Passes everything on to a server; of the first `losses` appends it swallows the answer."""
+
+    def __init__(self, port: int, losses: int) -> None:
+        self._target, self._losses = port, losses
+        self.lost = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                ours, _ = self._listener.accept()
+                theirs = socket.create_connection(("127.0.0.1", self._target))
+                self._open += [ours, theirs]
+                appends = threading.Event()
+                threading.Thread(target=self._pump, args=(ours, theirs, appends, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(theirs, ours, appends, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, append: threading.Event, ask: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if ask and data.startswith(b"PATCH /api/v1/table/partition") and self.lost < self._losses:
+                    append.set()
+                if not ask and append.is_set():  # carried out, but nobody will ever know
+                    append.clear()
+                    self.lost += 1
+                    break
+                target.sendall(data)
+        for side in (source, target):
+            with contextlib.suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for side in self._open:
+            side.close()
+
+
+@pytest.fixture
+def lossy(served: Store) -> Iterator[tuple[LossyProxy, Any]]:
+    """A proxy before the service that loses three answers, and a client that goes through it."""
+    service = ensure_service(served.data_directory)
+    proxy = LossyProxy(int(service.uri.split(":")[2].split("/")[0]), losses=3)
+    client = from_uri(f"http://127.0.0.1:{proxy.port}/api/v1", api_key=service.api_key)
+    yield proxy, client
+    client.context.close()
+    proxy.close()
+
+
+def test_appends_whose_answer_is_lost_are_neither_repeated_nor_forgotten(
+    served: Store, lossy: tuple[LossyProxy, Any], tmp_path: Path, run_writer: Any
+) -> None:
+    proxy, client = lossy
+    run = run_writer(tmp_path)  # in a directory that the service does not look at
+    run.stream()
+    for _ in range(3):
+        run.page(1000)
+        run.events(10)
+    run.stop()
+    shipper = RunShipper(plain_container(client), run.directory, tmp_path / "refused", lambda: None)
+    lost = 0
+    for _ in range(50):
+        if shipper.state == "complete":
+            break
+        try:
+            shipper.advance(2, flush_period_second=0)
+        except UnavailableError:
+            lost += 1
+    assert proxy.lost == lost == 3
+    assert stored(served, run.uid) == list(range(1, 3031))
+    assert served.client[run.uid].metadata["labctl"]["verified"] is True
+
+
+def test_the_database_refuses_a_row_that_is_already_there(served: Store, writer: WriterOf) -> None:
+    run = writer()
+    run.stream()
+    run.page(5)
+    run.stop()
+    assert served.wait_until_shipped(run.uid, 20)
+    table = plain_container(served.client)[run.uid].base["timeseries"].base["internal"]
+    rows = table.read()
+    with pytest.raises(Exception, match=r"409|500"):
+        table.append_partition(0, rows)
+    assert stored(served, run.uid) == [1, 2, 3, 4, 5]
+
+
+def test_a_document_that_cannot_be_stored_is_kept_with_the_reason_and_the_others_go_on(
+    served: Store, writer: WriterOf
+) -> None:
+    run = writer()
+    array = {"source": "t", "dtype": "array", "dtype_numpy": "<f8", "shape": [3]}
+    run.stream(keys={"spectrum": array, "V(cell)": {"source": "t", "dtype": "number", "shape": []}})
+    more = {"spectrum": [[1.0, 2.0, 3.0]] * 10, "V(cell)": [1.0] * 10}
+    run.page(10, **more)
+    run.page(10, **more, voltage_volt=["OVRNG"] * 10)
+    run.page(10, **more)
+    one = {"spectrum": [1.0, 2.0, 3.0], "V(cell)": 1.0}
+    run.events(3, **one)
+    run.events(1, **one, step_count=2.5)
+    run.events(1, **one)
+    run.write("event", {"descriptor": "unknown", "uid": "x", "seq_num": 1, "data": {}, "timestamps": {}})
+    run.write("resource", {"uid": "r", "spec": "TIFF"})
+    run.stop()
+    assert served.wait_until_shipped(run.uid, 20)
+    assert stored(served, run.uid) == [*range(1, 11), *range(21, 34), 35]
+    report = served.client[run.uid].metadata["labctl"]
+    assert report == {"rows": {"timeseries": 24}, "verified": True, "refused": 6}
+    reasons = {letter["key"].split(":")[0]: letter["reason"] for letter in letters(served, run.uid)}
+    assert "scalars" in next(e["reason"] for e in letters(served, run.uid) if "spectrum" in e["key"])
+    assert "letters, digits" in next(e["reason"] for e in letters(served, run.uid) if "V(cell)" in e["key"])
+    assert reasons["event_page"].startswith("column voltage_volt")
+    assert reasons["resource"] == "external data are not shipped"
+    refused = [e for e in letters(served, run.uid) if e["name"].startswith("event")]
+    assert [e["doc"]["seq_num"] for e in refused] == [list(range(11, 21)), 1, 34]
+    assert served.client[run.uid]["timeseries"].read()["voltage_volt"].shape == (24,)
+
+
+def test_rows_that_repeat_a_seq_num_go_to_the_dead_letters(served: Store, writer: WriterOf) -> None:
+    run = writer()
+    run.stream()
+    run.page(10)
+    run.repeat(4)
+    run.page(6)
+    run.stop()
+    assert served.wait_until_shipped(run.uid, 20)
+    assert stored(served, run.uid) == list(range(1, 13))
+    [letter] = letters(served, run.uid)
+    assert letter["doc"]["seq_num"] == [7, 8, 9, 10]
+    assert "repeated" in letter["reason"]
+
+
+def test_damaged_lines_are_skipped_and_the_rest_arrives(
+    served: Store, tmp_path: Path, run_writer: Any
+) -> None:
+    run = run_writer(tmp_path)
+    run.stream()
+    for _ in range(4):
+        run.page(10)
+    run.stop()
+    path = run.directory / "journal-0000.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"seq_num":[11', b'"seq_num":[12')
+    path.write_bytes(b"".join(lines))
+    run.directory.rename(next((served.data_directory / "runs").glob("*")) / run.uid)
+    assert served.wait_until_shipped(run.uid, 20)
+    assert stored(served, run.uid) == [*range(1, 11), *range(21, 41)]
+
+
+def test_an_interrupted_run_is_shipped_and_its_stop_follows_when_it_is_recovered(
+    served: Store, writer: WriterOf
+) -> None:
+    run = writer()
+    run.stream()
+    run.page(20)
+    run.events(5)
+    run.die()
+    assert served.wait_until_shipped(run.uid, 20)
+    assert stored(served, run.uid) == list(range(1, 26))
+    assert "stop" not in served.client[run.uid].metadata
+    assert find_run(served.data_directory, run.uid).status == "interrupted"
+    assert run.uid in [r.uid for r in recover(served.data_directory)]
+    for _ in range(100):
+        if "stop" in (metadata := served.client[run.uid].metadata):
+            break
+        threading.Event().wait(0.1)
+    assert metadata["stop"]["exit_status"] == "abort"
+    assert metadata["stop"]["num_events"] == {"timeseries": 25}
+    assert stored(served, run.uid) == list(range(1, 26))
+
+
+def test_a_start_document_of_a_megabyte_is_stored(served: Store, writer: WriterOf) -> None:
+    protocol = "x" * 1_000_000
+    run = writer(protocol=protocol, limits={"voltage_max_volt": np.float64(4.3), "unknown": float("nan")})
+    run.stop()
+    assert served.wait_until_shipped(run.uid, 20)
+    start = served.client[run.uid].start
+    assert start["protocol"] == protocol
+    assert start["limits"] == {"voltage_max_volt": 4.3, "unknown": None}
+
+
+def test_kill_9_of_the_service_mid_shipping_loses_and_repeats_nothing(
+    tmp_path: Path, run_writer: Any
+) -> None:
+    backlog, live = run_writer(tmp_path), run_writer(tmp_path)
+    for run in (backlog, live):
+        run.stream()
+    for _ in range(150):
+        backlog.page(1000)
+    backlog.stop()
+    live.page(100)
+    with Store(tmp_path) as store:
+        service = ensure_service(tmp_path)
+        for _ in range(400):
+            rows = shipper_status(tmp_path)["runs"].get(backlog.uid, {}).get("rows", {})
+            if rows.get("timeseries"):
+                break
+            threading.Event().wait(0.01)
+        os.kill(service.pid, signal.SIGKILL)
+        while find_service(tmp_path) is not None:
+            threading.Event().wait(0.01)
+        live.page(100)
+        assert service_status(tmp_path)["running"] is False
+        again = ensure_service(tmp_path)
+        assert again.pid != service.pid
+        assert (again.uri, again.api_key) == (service.uri, service.api_key)
+        live.page(100)
+        live.stop()
+        for run, count in ((backlog, 150_000), (live, 300)):
+            assert store.wait_until_shipped(run.uid, 60)
+            assert stored(store, run.uid) == list(range(1, count + 1))
+            assert store.client[run.uid].metadata["labctl"]["verified"] is True
+    stop_service(tmp_path)
+    assert find_service(tmp_path) is None
