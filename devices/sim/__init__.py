@@ -1,1 +1,1 @@
-"""The simulated bench: emulators that speak the instruments' wire protocols in front of one simulated pellet."""
+"""The simulated bench: emulators on the instruments' wire protocols, one simulated pellet behind them."""

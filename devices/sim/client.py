@@ -24,6 +24,7 @@ from labctl.platform import terminate
 _ZERO_CELSIUS_KELVIN = 273.15
 _PRIVATE_IDLE_WALL_SECOND = 10.0
 _STOP_WALL_SECOND = 5.0
+_DYING_WALL_SECOND = 2.0
 
 
 class BenchClock:
@@ -43,7 +44,7 @@ class BenchClock:
 
 
 class BenchHandle:
-    """A bench in use. `addresses` has a pyserial URL for each simulated role; `clock` is the bench's.
+    """A bench in use. `addresses` has what the driver of each simulated role takes; `clock` is the bench's.
 
     Every method raises DeviceError when the bench is gone or refuses.
     """
@@ -52,7 +53,7 @@ class BenchHandle:
         self._connection, self._directory, self._fresh = connection, directory, fresh
         self._pid = int(info["pid"])
         self.clock = BenchClock(connection)
-        self.addresses = {role: f"socket://127.0.0.1:{port}" for role, port in info["devices"].items()}
+        self.addresses: dict[str, str] = dict(info["addresses"])
 
     def pty_path(self, role: str) -> str:
         """Path of a pseudo-terminal on which the role's instrument answers too (POSIX)."""
@@ -80,6 +81,10 @@ class BenchHandle:
     def truth(self) -> dict[str, Any]:
         """What measurements on the mounted pellet ought to find."""
         return self._connection.call("truth")
+
+    def surroundings(self) -> dict[str, float]:
+        """Die and press now: temperature_kelvin, line_pressure_pa, force_newton, stack_pressure_pa."""
+        return self._connection.call("surroundings")
 
     def record(self) -> list[dict[str, Any]]:
         """The bench's own record: circuit, programs, mounts, faults (see devices.sim.record)."""
@@ -200,7 +205,7 @@ def _attach(directory: Path, settings: BenchSettings, *, fresh: bool) -> BenchHa
         try:
             connection = Connection(info["port"], info["token"])
         except DeviceError:
-            if is_running(directory):
+            if not wait_until_gone(directory, _DYING_WALL_SECOND):
                 raise
             continue  # it ended just now
         handle = BenchHandle(connection, directory, info, fresh=fresh)

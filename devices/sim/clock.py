@@ -19,10 +19,11 @@ _AT_ONCE_WALL_SECOND = 0.0005  # below the resolution of the loop's timers
 
 
 class _Sleeper:
-    __slots__ = ("awake", "future", "hold", "until")
+    __slots__ = ("awake", "drives", "future", "hold", "until")
 
-    def __init__(self, until: float, future: asyncio.Future[bool], hold: Hold | None) -> None:
+    def __init__(self, until: float, future: asyncio.Future[bool], hold: Hold | None, drives: bool) -> None:
         self.until, self.future, self.hold, self.awake = until, future, hold, False
+        self.drives = drives
 
 
 class VirtualClock:
@@ -32,6 +33,7 @@ class VirtualClock:
         self._speed = speed
         self._now = start_second
         self._busy = 0
+        self._driving = 0  # sleepers that make time pass
         self._queue: list[tuple[float, int, _Sleeper]] = []
         self._order = count()
         self._timer: asyncio.Handle | None = None
@@ -57,9 +59,9 @@ class VirtualClock:
         """A context in which time stands still unless its owner sleeps."""
         return Hold(self)
 
-    async def sleep_until(self, until_second: float) -> None:
-        """Wait for virtual time without holding it."""
-        await self.sleep(until_second, None)
+    async def sleep_until(self, until_second: float, *, drives: bool = True) -> None:
+        """Wait for virtual time without holding it; unless it `drives`, time passes only for others."""
+        await self.sleep(until_second, None, drives=drives)
 
     def next_event(self) -> float:
         """Virtual time of the earliest sleeper; inf when nobody sleeps."""
@@ -71,10 +73,11 @@ class VirtualClock:
         ahead = inf if self._speed is None else self._speed * PACE_WALL_SECOND
         return min(self.next_event(), self._now + ahead)
 
-    async def sleep(self, until: float, hold: Hold | None) -> bool:
+    async def sleep(self, until: float, hold: Hold | None, *, drives: bool = True) -> bool:
         """Wait until virtual second `until`, letting go of `hold`; False when woken before."""
         self._settle()
-        sleeper = _Sleeper(until, asyncio.get_running_loop().create_future(), hold)
+        sleeper = _Sleeper(until, asyncio.get_running_loop().create_future(), hold, drives)
+        self._driving += drives
         if hold is not None:
             hold.sleeper = sleeper
             self._busy -= 1
@@ -91,6 +94,7 @@ class VirtualClock:
             return
         self._settle()
         sleeper.awake = True
+        self._driving -= sleeper.drives
         if sleeper.hold is not None:
             sleeper.hold.sleeper = None
             self._busy += 1
@@ -122,7 +126,7 @@ class VirtualClock:
             self._timer.cancel()
             self._timer = None
         self._forget_awake()
-        if self._busy or not self._queue:
+        if self._busy or not self._driving:
             return
         loop = asyncio.get_running_loop()
         if self._speed is None:

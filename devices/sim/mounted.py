@@ -129,6 +129,11 @@ class MountedPellet:
         """Noise-free voltage and current now."""
         return self.pellet.voltage_volt, self.pellet.current_ampere
 
+    def set_surroundings(self, temperature_kelvin: float, pressure_pa: float) -> None:
+        """Temperature and stack pressure from the present instant on."""
+        self.pellet.set_temperature(temperature_kelvin)
+        self.pellet.set_pressure(pressure_pa)
+
     @property
     def charge_ah(self) -> float:
         """Net charge through the terminals since the pellet was made."""

@@ -19,12 +19,14 @@ from typing import Any
 
 from devices.sim.clock import VirtualClock
 from devices.sim.faults import FaultyOutlet, LineFault
+from devices.sim.mounted import TwoPole
 from devices.sim.potentiostat import Potentiostat
 from devices.sim.record import BenchRecord
 from devices.sim.script_grammar import communication_capabilities, script_capabilities
 from devices.sim.script_parser import ScriptParser
 from devices.sim.script_run import ScriptRun
 from devices.sim.script_syntax import Script, ScriptError
+from devices.sim.surroundings import Surroundings
 from devices.sim.wire import Wire
 
 UNKNOWN_COMMAND, UNKNOWN_REGISTER, READ_ONLY, WRONG_MODE = 0x0003, 0x0004, 0x0005, 0x0006
@@ -39,7 +41,14 @@ _REGISTER = re.compile(r"([GS])([0-9A-Fa-f]{2})([0-9A-Fa-f]*)\Z")
 class EmStat4:
     """One instrument with its wire; `seed` decides its noise and its serial number."""
 
-    def __init__(self, clock: VirtualClock, record: BenchRecord, *, seed: int) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        record: BenchRecord,
+        *,
+        seed: int,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self._clock, self._record = clock, record
         self.potentiostat = Potentiostat(record, seed, lambda: clock.now)
         self.wire = Wire(self.feed)
@@ -61,6 +70,29 @@ class EmStat4:
     def running(self) -> bool:
         """Whether a script runs."""
         return self._run is not None
+
+    async def open(self) -> int:
+        """Listen on a free loopback port; its number."""
+        return await self.wire.open()
+
+    def open_pty(self) -> str:
+        """Path of a pseudo-terminal that answers too (POSIX)."""
+        return self.wire.open_pty()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a host is connected by TCP."""
+        return self.wire.connected
+
+    @property
+    def circuit_closed(self) -> bool:
+        """Whether the cell switch is closed."""
+        return self.potentiostat.closed
+
+    def connect_leads(self, leads: TwoPole, reason: str) -> None:
+        """Put a cell onto the leads, circuit open."""
+        self.potentiostat.cell_off(reason)
+        self.potentiostat.leads = leads
 
     async def close(self) -> None:
         """Power off: the script ends, the circuit opens."""

@@ -28,9 +28,8 @@ from devices.sim.materials import (
 from devices.sim.pellet_parameters import REFERENCE_PRESSURE_PA, PelletParameters
 
 MINIMUM_PRESSURE_PA = 1e5  # an unloaded pellet still feels the atmosphere; the contact laws end here
-_STOICHIOMETRY_FLOOR = (
-    0.005  # the exchange current, zero at x = 0 and 1, is held constant within this of both
-)
+_SITES_FLOOR = 0.005  # x (1 - x), zero at x = 0 and 1, bends into a positive tail about there
+_BEYOND = 0.5  # so far outside 0 to 1 the exchange current still falls; from there on it stays
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +88,14 @@ class PelletNetwork:
         tenfold at x = 0.95. A plain factor 1 - x would do so too, but cost 5 % of the bare pellet's capacity
         at 2C, where the reference is to be met within 3 %, and bend the pulses of a GITT below x = 0.85.
         """
-        p = self.parameters
-        x = np.minimum(np.maximum(stoichiometry, _STOICHIOMETRY_FLOOR), 1.0 - _STOICHIOMETRY_FLOOR)
-        fade = np.exp((x - p.exchange_fade_stoichiometry) * (1.0 / p.exchange_fade_width))
-        product, left = x - x * x, 1.0 / (1.0 + fade)
-        slope = (0.5 - x) / product - fade * left * (1.0 / p.exchange_fade_width)
-        return self.exchange_scale_a_per_m2 * np.sqrt(product) * left, slope * (x == stoichiometry)
+        x = np.minimum(np.maximum(stoichiometry, -_BEYOND), 1.0 + _BEYOND)
+        sites = x - x * x
+        root = np.sqrt(sites * sites + _SITES_FLOOR**2)
+        inverse_width = 1.0 / self.parameters.exchange_fade_width
+        fade = np.exp((x - self.parameters.exchange_fade_stoichiometry) * inverse_width)
+        left = 1.0 / (1.0 + fade)
+        slope = ((0.5 - x) / root - fade * left * inverse_width) * (x == stoichiometry)
+        return self.exchange_scale_a_per_m2 * np.sqrt(0.5 * (sites + root)) * left, slope
 
     def interface(self, current_density: Array, surface: Array) -> tuple[Array, Array, Array]:
         """Potential u (V) that drives i through film and charge transfer at surface stoichiometry x_s.
@@ -112,6 +113,10 @@ class PelletNetwork:
         film = self.parameters.film_resistance_ohm_m2
         u = potential + film * i + self.thermal_volt * np.arcsinh(i / twice)
         return u, film + transfer, potential_slope - transfer * log_slope * i
+
+    def linear_range(self, slope_ohm_m2: Array) -> Array:
+        """Current (A/m2) over which u is about linear: sqrt(i^2 + 4 i0^2), from the slope of `interface`."""
+        return self.thermal_volt / (slope_ohm_m2 - self.parameters.film_resistance_ohm_m2)
 
     def charge_transfer_ohm(self, surface: Array) -> float:
         """Charge-transfer resistance RT / (F i0 S) of the whole electrode, without film, at rest."""

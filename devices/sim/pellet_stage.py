@@ -22,7 +22,9 @@ from devices.sim.pellet_state import Control
 from labctl.errors import DeviceError
 
 _TOLERANCE_VOLT = 5e-5  # of the last correction d; what is left is about d^2 / 0.1 V, 25 nV
+_FAR_VOLT = 0.02  # a larger correction leaves the linear range of the kinetics (RT/F = 26 mV)
 _ITERATIONS = 80
+_PATIENCE = 20  # after so many iterations corrections are halved, which ends jumping to and fro about a bend
 (_gesv,) = get_lapack_funcs(("gesv",), dtype=np.float64)  # a third of the time of numpy.linalg.solve
 
 
@@ -90,26 +92,34 @@ def _newton(
     The last correction takes i and u along the tangent: Kirchhoff's law is linear in both and so holds to
     rounding, which conserves charge; only the kinetics carries the error of the tangent.
     """
-    area, diagonal = network.slice_area_m2, slice(None, None, len(guess) + 1)
-    i, correction, worst_before = guess, guess, np.inf
-    for _ in range(_ITERATIONS):
+    area, diagonal, i = network.slice_area_m2, slice(None, None, len(guess) + 1), guess
+    for iteration in range(_ITERATIONS):
         u, slope, surface_slope = network.interface(i, alpha - beta * i)
-        residual = matrix @ u + area * i - right
-        worst = np.abs(residual).max()
-        if worst > worst_before:  # overshot: go back half the way
-            correction = 0.5 * correction
-            i = i - correction
-            continue
-        slope = slope - beta * surface_slope
-        jacobian = matrix * slope
+        total_slope = slope - beta * surface_slope
+        jacobian = matrix * total_slope
         jacobian.flat[diagonal] += area
-        correction = -_gesv(jacobian, residual)[2]
-        i, worst_before = i + correction, worst
-        volt = slope * correction
-        if np.abs(volt).max() < _TOLERANCE_VOLT:
-            return i, u + volt
+        correction = _gesv(jacobian, right - matrix @ u - area * i)[2]
+        volt = total_slope * correction
+        worst = np.abs(volt).max()
+        if worst < _TOLERANCE_VOLT:
+            return i + correction, u + volt
+        if worst > _FAR_VOLT:
+            correction = _limited(correction, i, network.linear_range(slope))
+        if iteration > _PATIENCE:
+            correction = 0.5 * correction
+        i = i + correction
     raise ConvergenceError(
         f"simulated pellet: no solution within {_ITERATIONS} iterations at surface stoichiometries "
         f"{float(np.min(alpha)):.4f} to {float(np.max(alpha)):.4f}, {network.temperature_kelvin:.2f} K, "
         f"{network.pressure_pa:.3g} Pa"
     )
+
+
+def _limited(correction: Array, current_density: Array, linear_range: Array) -> Array:
+    """Correction that lowers no current by more than its linear range.
+
+    Where |i| is large, u goes with its logarithm: the tangent from there to lower currents overshoots far
+    beyond zero, and from there back again.
+    """
+    lowers = correction * current_density < 0.0
+    return np.where(lowers, np.clip(correction, -linear_range, linear_range), correction)

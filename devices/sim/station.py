@@ -14,15 +14,20 @@ from pydantic import ValidationError
 from devices.sim.cell_store import CellStore
 from devices.sim.clock import VirtualClock
 from devices.sim.control import ControlServer
+from devices.sim.coupling import Coupling
+from devices.sim.emulator import Emulator
 from devices.sim.mounted import MountedPellet
 from devices.sim.palmsens import EmStat4
 from devices.sim.pellet import Pellet
 from devices.sim.pellet_parameters import PelletParameters
 from devices.sim.record import BenchRecord
 from devices.sim.settings import BenchSettings, pace
+from devices.sim.surroundings import Surroundings, SurroundingsParameters
 from labctl.errors import DeviceError
 
-EMULATORS = {"palmsens": EmStat4}
+EMULATORS: dict[str, Callable[..., Emulator]] = {"palmsens": EmStat4}
+_SERIAL_ADDRESS = "socket://127.0.0.1:{port}"
+_ADDRESSES = {"keithley2450": "TCPIP::127.0.0.1::{port}::SOCKET"}
 
 
 class Bench:
@@ -39,8 +44,16 @@ class Bench:
         self._clock = VirtualClock(pace(settings.speed))
         self._record = BenchRecord(lambda: self._clock.now, directory / "record.jsonl")
         self._store = CellStore(directory / "cells")
+        self._surroundings = Surroundings(
+            SurroundingsParameters(ambient_kelvin=settings.temperature_kelvin),
+            temperature_kelvin=settings.temperature_kelvin,
+            stack_pressure_pa=settings.pressure_pa,
+        )
+        self._coupling = Coupling(self._clock, self._surroundings)
         self._instruments = {
-            role: EMULATORS[driver](self._clock, self._record, seed=settings.seed)
+            role: EMULATORS[driver](
+                self._clock, self._record, seed=settings.seed, surroundings=self._surroundings
+            )
             for role, driver in sorted(settings.devices.items())
         }
         self._cell: MountedPellet | None = None
@@ -51,18 +64,23 @@ class Bench:
 
     async def open(self) -> dict[str, Any]:
         """Open all ports; the content of bench.json."""
-        ports = {role: await instrument.wire.open() for role, instrument in self._instruments.items()}
+        addresses = {}
+        for role, instrument in self._instruments.items():
+            template = _ADDRESSES.get(self._settings.devices[role], _SERIAL_ADDRESS)
+            addresses[role] = template.format(port=await instrument.open())
+        self._coupling.start()
         self._record.add("bench", state="start", pid=os.getpid(), settings=self._settings.model_dump())
         return {
             "pid": os.getpid(),
             "port": await self._control.open(),
             "token": self._token,
-            "devices": ports,
+            "addresses": addresses,
             "settings": self._settings.model_dump(),
         }
 
     async def close(self) -> None:
         """Switch everything off and save the cell."""
+        self._coupling.stop()
         for instrument in self._instruments.values():
             await instrument.close()
         self.save()
@@ -80,7 +98,7 @@ class Bench:
 
     def idle_wall_second(self) -> float:
         """For how long (wall time) no client has been connected, neither to control nor to an instrument."""
-        connected = any(instrument.wire.connected for instrument in self._instruments.values())
+        connected = any(instrument.connected for instrument in self._instruments.values())
         if connected or self._control.clients:
             self._control.last_client_wall = time.monotonic()
         return time.monotonic() - self._control.last_client_wall
@@ -99,14 +117,12 @@ class Bench:
             "mount": self._mount,
             "cell": self._cell_state,
             "truth": lambda: self._mounted().pellet.truth(),
+            "surroundings": self._surroundings_state,
             "record": self._record.entries,
             "inject": self._inject,
-            "pty": lambda role: self._instrument(role).wire.open_pty(),
+            "pty": lambda role: self._instrument(role).open_pty(),
             "stop": self._stop,
         }
-
-    def _ping(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), "running": self._running(), "clients": self._control.clients}
 
     async def _sleep(self, seconds: float) -> float:
         if not 0 <= seconds < float("inf"):
@@ -147,15 +163,15 @@ class Bench:
         return Pellet(
             parameters,
             stoichiometry=self._settings.stoichiometry if stoichiometry is None else stoichiometry,
-            temperature_kelvin=self._settings.temperature_kelvin,
-            pressure_pa=self._settings.pressure_pa,
+            temperature_kelvin=self._surroundings.temperature_kelvin,
+            pressure_pa=self._surroundings.stack_pressure_pa,
             time_second=self._clock.now,
         )
 
     def _connect(self, cell: MountedPellet, parameters: dict[str, Any]) -> None:
         for instrument in self._instruments.values():
-            instrument.potentiostat.cell_off(f"mount {cell.cell_id}")
-            instrument.potentiostat.leads = cell
+            instrument.connect_leads(cell, f"mount {cell.cell_id}")
+        self._coupling.mount(cell)
         self._cell, self._parameters, self._saved_second = cell, parameters, cell.pellet.time_second
         self._record.add("mount", cell_id=cell.cell_id, stoichiometry=cell.pellet.stoichiometry)
 
@@ -167,7 +183,7 @@ class Bench:
             "cell_id": cell.cell_id,
             "voltage_volt": volt,
             "current_ampere": ampere,
-            "circuit_closed": any(i.potentiostat.closed for i in self._instruments.values()),
+            "circuit_closed": any(i.circuit_closed for i in self._instruments.values()),
             "charge_ah": cell.charge_ah,
             "stoichiometry": cell.pellet.stoichiometry,
             "virtual_second": self._clock.now,
@@ -176,7 +192,18 @@ class Bench:
     def _inject(self, role: str, fault: str, arguments: dict[str, Any] | None = None) -> None:
         self._instrument(role).inject(fault, **(arguments or {}))
 
-    def _instrument(self, role: str) -> EmStat4:
+    def _surroundings_state(self) -> dict[str, float]:
+        around = self._surroundings
+        around.advance_to(self._clock.now)
+        return {
+            "temperature_kelvin": around.temperature_kelvin,
+            "line_pressure_pa": around.line_pressure_pa,
+            "force_newton": around.force_newton,
+            "stack_pressure_pa": around.stack_pressure_pa,
+            "virtual_second": self._clock.now,
+        }
+
+    def _instrument(self, role: str) -> Emulator:
         if role not in self._instruments:
             raise ValueError(f"role = {role!r}: must be one of {', '.join(self._instruments)}")
         return self._instruments[role]

@@ -6,6 +6,7 @@ they were looked at.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log, pi
 
@@ -42,6 +43,7 @@ class Surroundings:
         self._line_target_pa = self._line_pa
         self._valve_open = False
         self.leak_per_second = parameters.leak_per_second
+        self.on_change: Callable[[], None] = lambda: None  # told when heater or valves are moved
         self.held_temperature = True  # no controller has touched the heater yet: the lab's oven holds it
 
     def advance_to(self, time_second: float) -> None:
@@ -67,14 +69,22 @@ class Surroundings:
         """Heater power from now on, 0 to 1."""
         self.held_temperature = False
         self._heater_fraction = min(max(fraction, 0.0), 1.0)
+        self.on_change()
 
     def regulate_line(self, gauge_pa: float) -> None:
         """The pressure controller drives the line towards `gauge_pa` from now on."""
         self._valve_open, self._line_target_pa = True, max(gauge_pa, 0.0)
+        self.on_change()
 
     def hold_line(self) -> None:
         """Both valves closed: only a leak changes the line from now on."""
         self._valve_open = False
+        self.on_change()
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the line loses gas that nobody replaces."""
+        return self.leak_per_second > 0 and not self._valve_open
 
     @property
     def temperature_kelvin(self) -> float:

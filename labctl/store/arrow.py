@@ -13,6 +13,12 @@ _COLUMN = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_]|[.:-](?=[A-Za-z0-9_]))*")
 _LONGEST_NAME = 60  # PostgreSQL allows 63 bytes, and "ts_" comes before
 _OF_DTYPE = {"number": pa.float64(), "integer": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
 _OF_NUMPY = {"f": pa.float64(), "i": pa.int64(), "u": pa.int64(), "U": pa.string(), "b": pa.bool_()}
+_FITS = {
+    pa.float64(): (pa.types.is_floating, pa.types.is_integer, pa.types.is_null),
+    pa.int64(): (pa.types.is_integer, pa.types.is_null),
+    pa.string(): (pa.types.is_string, pa.types.is_null),
+    pa.bool_(): (pa.types.is_boolean, pa.types.is_null),
+}
 
 
 def schema_of(descriptor: dict[str, Any]) -> tuple[pa.Schema, dict[str, str]]:
@@ -65,16 +71,23 @@ def table_of(name: str, doc: dict[str, Any], schema: pa.Schema) -> pa.Table:
     for field in schema:
         values = _values(field.name, doc)
         try:
-            array = pa.array([values] if single else values, type=field.type)
-        except (pa.ArrowException, TypeError, OverflowError) as error:
+            arrays.append(_array([values] if single else values, field.type))
+        except (pa.ArrowException, TypeError, OverflowError, ValueError) as error:
             raise ValueError(f"column {field.name}: {error}") from error
-        if array.null_count and not (pa.types.is_floating(field.type) or pa.types.is_string(field.type)):
-            raise ValueError(f"column {field.name}: null where the descriptor says {field.type}")
-        arrays.append(array)
     try:
         return pa.Table.from_arrays(arrays, schema=schema)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    # The type is inferred first: asked for integers, Arrow would cut 2.5 to 2 without a word.
+    array = pa.array(values)
+    if not any(fits(array.type) for fits in _FITS[kind]):
+        raise ValueError(f"{array.type} where the descriptor says {kind}")
+    if array.null_count and kind in (pa.int64(), pa.bool_()):
+        raise ValueError(f"null where the descriptor says {kind}")
+    return array.cast(kind)
 
 
 def _values(column: str, doc: dict[str, Any]) -> Any:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from labctl.platform import FileLock, write_private
+from labctl.store.databases import index_tables, prepare_database
 from labctl.store.service import INFO_NAME, LOCK_NAME, STATUS_NAME, store_directory
 
 if TYPE_CHECKING:
@@ -133,8 +134,6 @@ class Service:
 
     def run(self) -> int:
         """The process's exit code."""
-        from labctl.store.tables import prepare_database
-
         os.chdir(self._store)
         listener = loopback_socket(_last_port(self._store))
         for name in (INFO_NAME, STATUS_NAME):  # what a predecessor said
@@ -177,7 +176,6 @@ class Service:
     def _ship_until_told(self, server: uvicorn.Server, port: int) -> None:
         from labctl.store.self_test import self_test
         from labctl.store.shipper import Shipper
-        from labctl.store.tables import index_tables
 
         while not server.started:
             if self._stop.wait(0.02):

@@ -1,17 +1,13 @@
-"""The SQLite tables behind the document store: the indexes that Tiled leaves out, a reader that never trips.
+"""A reader of the SQLite tables behind the document store.
 
-Two things about Tiled 0.2.20 on SQLite make this file necessary. It indexes only the first table schema of a
-database. And its reader (ADBC) guesses each column's type from the first 1024 rows, so a float column that
-begins with as many NaN (stored as NULL) cannot be read at all.
+Tiled 0.2.20 reads SQLite through ADBC, which guesses each column's type from the first 1024 rows: a float column
+that begins with as many NaN (stored as NULL) cannot be read at all. This adapter takes its place.
 """
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
 _WHOLE_RESULT = {
     "adbc.sqlite.query.batch_rows": str(2_000_000_000)
 }  # types are guessed from all rows at once
-_TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class SqliteTable(SQLAdapter):
@@ -74,28 +69,3 @@ class SqliteTable(SQLAdapter):
     def _typed(self, table: pa.Table) -> pa.Table:
         schema = self.structure().arrow_schema_decoded
         return table.cast(pa.schema([schema.field(name) for name in table.column_names]))
-
-
-def prepare_database(path: Path) -> None:
-    """Make readers and the writer of a SQLite file independent of each other (write-ahead log)."""
-    with closing(sqlite3.connect(path, timeout=30)) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-
-
-def index_tables(path: Path) -> None:
-    """Give every table its (dataset, partition) index, and make a row's seq_num unique within its dataset.
-
-    The second one lets the database refuse what would otherwise be a silent duplicate: an append that was
-    sent twice because its first answer got lost.
-    """
-    with closing(sqlite3.connect(path, timeout=30)) as database:
-        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (name,) in tables:
-            columns = {row[1] for row in database.execute("SELECT * FROM pragma_table_info(?)", (name,))}
-            if _TABLE_NAME.fullmatch(name) is None or not {"_dataset_id", "_partition_id"} <= columns:
-                continue
-            index = f'INDEX IF NOT EXISTS "labctl_{{}}_{name}" ON "{name}"'
-            database.execute(f"CREATE {index.format('rows')}(_dataset_id, _partition_id)")
-            if "seq_num" in columns:
-                database.execute(f"CREATE UNIQUE {index.format('unique')}(_dataset_id, seq_num)")
-        database.commit()

@@ -45,21 +45,6 @@ def test_many_who_need_it_at_once_get_one_service_which_goes_with_its_directory(
     assert not is_locked(tmp_path / "away" / "store" / "service.lock")
 
 
-def test_a_data_directory_can_be_moved(tmp_path: Path, run_writer: type) -> None:
-    data = tmp_path / "here"
-    run = run_writer(data)
-    run.stream()
-    run.page(10)
-    run.stop()
-    with Store(data) as store:
-        assert store.wait_until_shipped(run.uid, 60)
-    stop_service(data)
-    data.rename(tmp_path / "there")
-    with Store(tmp_path / "there") as store:
-        assert len(store.client[run.uid]["timeseries"].read()["time"]) == 10
-    stop_service(tmp_path / "there")
-
-
 def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "store" / "tables.db").mkdir(parents=True)
     with pytest.raises(

@@ -21,7 +21,14 @@ from labctl.runs import find_run
 from labctl.store.client import Store
 from labctl.store.nodes import UnavailableError, plain_container
 from labctl.store.run_shipper import RunShipper
-from labctl.store.service import ensure_service, find_service, service_status, shipper_status, stop_service
+from labctl.store.service import (
+    ServiceInfo,
+    ensure_service,
+    find_service,
+    service_status,
+    shipper_status,
+    stop_service,
+)
 
 WriterOf = Callable[..., Any]
 
@@ -217,36 +224,44 @@ def test_a_start_document_of_a_megabyte_is_stored(served: Store, writer: WriterO
     assert start["limits"] == {"voltage_max_volt": 4.3, "unknown": None}
 
 
-def test_kill_9_of_the_service_mid_shipping_loses_and_repeats_nothing(
+def killed_while_shipping(data: Path, uid: str) -> ServiceInfo:
+    """Start the service, kill -9 it when some but not all rows of a run are in Tiled."""
+    service = ensure_service(data)
+    for _ in range(2000):
+        if shipper_status(data)["runs"].get(uid, {}).get("rows", {}).get("timeseries"):
+            break
+        threading.Event().wait(0.005)
+    os.kill(service.pid, signal.SIGKILL)
+    while find_service(data) is not None:
+        threading.Event().wait(0.01)
+    return service
+
+
+def test_kill_9_of_the_service_and_moving_its_directory_lose_and_repeat_nothing(
     tmp_path: Path, run_writer: Any
 ) -> None:
-    backlog, live = run_writer(tmp_path), run_writer(tmp_path)
+    data, moved = tmp_path / "here", tmp_path / "there"
+    backlog, live = run_writer(data), run_writer(data)
     for run in (backlog, live):
         run.stream()
     for _ in range(150):
         backlog.page(1000)
     backlog.stop()
     live.page(100)
-    with Store(tmp_path) as store:
-        service = ensure_service(tmp_path)
-        for _ in range(400):
-            rows = shipper_status(tmp_path)["runs"].get(backlog.uid, {}).get("rows", {})
-            if rows.get("timeseries"):
-                break
-            threading.Event().wait(0.01)
-        os.kill(service.pid, signal.SIGKILL)
-        while find_service(tmp_path) is not None:
-            threading.Event().wait(0.01)
-        live.page(100)
-        assert service_status(tmp_path)["running"] is False
-        again = ensure_service(tmp_path)
-        assert again.pid != service.pid
-        assert (again.uri, again.api_key) == (service.uri, service.api_key)
-        live.page(100)
-        live.stop()
+    before = killed_while_shipping(data, backlog.uid)
+    assert shipper_status(data)["runs"][backlog.uid]["state"] == "running", "killed in the middle of it"
+    live.page(100)
+    assert service_status(data)["running"] is False
+    data.rename(moved)
+    after = ensure_service(moved)
+    assert after.pid != before.pid
+    assert (after.uri, after.api_key) == (before.uri, before.api_key)
+    live.page(100)
+    live.stop()
+    with Store(moved) as store:
         for run, count in ((backlog, 150_000), (live, 300)):
             assert store.wait_until_shipped(run.uid, 60)
             assert stored(store, run.uid) == list(range(1, count + 1))
             assert store.client[run.uid].metadata["labctl"]["verified"] is True
-    stop_service(tmp_path)
-    assert find_service(tmp_path) is None
+    stop_service(moved)
+    assert find_service(moved) is None
