@@ -47,6 +47,21 @@ TIMESERIES = (
     ColumnSpec("status", "integer", "1"),
 )
 
+IMPEDANCE = (
+    ColumnSpec("test_time_second", "float", "s"),
+    ColumnSpec("frequency_hertz", "float", "Hz"),
+    ColumnSpec("real_impedance_ohm", "float", "ohm"),
+    ColumnSpec("imaginary_impedance_ohm", "float", "ohm"),
+    ColumnSpec("voltage_volt", "float", "V"),
+    ColumnSpec("current_ampere", "float", "A"),
+    ColumnSpec("amplitude_rms", "float", ""),
+    ColumnSpec("amplitude_unit", "string", ""),
+    ColumnSpec("spectrum_count", "integer", "1"),
+    ColumnSpec("step_count", "integer", "1"),
+    ColumnSpec("cycle_count", "integer", "1"),
+    ColumnSpec("status", "integer", "1"),
+)
+
 STEPS = (
     ColumnSpec("step_count", "integer", "1"),
     ColumnSpec("protocol_step", "string", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from devices.techniques import ConstantCurrent, ConstantVoltage, Program, StepResult
+from devices.techniques import ConstantCurrent, ConstantVoltage, Impedance, Program, StepResult
 
 _SHORTEST_REST_OF_STEP_SECOND = 0.1
 
@@ -13,11 +13,13 @@ def remainder(program: Program, results: Sequence[StepResult]) -> Program | None
     """The program that does what `program` has left to do, or None when nothing can be continued.
 
     A step of its own is continued by its remaining time and charge. Gapless sequences (a GITT pulse and its
-    rest) are not: their relaxation has been disturbed.
+    rest) and spectra are not: their relaxation has been disturbed.
     """
     if len(program.techniques) != 1:
         return None
     technique = program.techniques[0]
+    if isinstance(technique, Impedance):
+        return None
     if not results:
         return program
     last = results[-1]

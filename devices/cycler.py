@@ -19,7 +19,7 @@ from ophyd.status import DeviceStatus
 
 from devices.columns import Column, ColumnSpec
 from devices.continuation import remainder
-from devices.flyer import DirectCurrentFlyer
+from devices.flyer import DirectCurrentFlyer, ImpedanceFlyer
 from devices.instrument import Instrument
 from devices.program_record import ProgramRecord
 from devices.techniques import Program, StepResult
@@ -63,6 +63,7 @@ class CyclerDevice(Instrument):
     current = Component(Column, spec=ColumnSpec("current", "float", "A"), value=nan, kind="hinted")
     cell_on = Component(Column, spec=ColumnSpec("cell_on", "integer", "1"), value=0, kind="normal")
     dc = Component(DirectCurrentFlyer, "", kind="omitted")
+    eis = Component(ImpedanceFlyer, "", kind="omitted")
 
     def __init__(self, address: str, *, limits: Limits | None = None, **options: Any) -> None:
         super().__init__(address, **options)
@@ -140,13 +141,7 @@ class CyclerDevice(Instrument):
 
     def _start(self, program: Program) -> DeviceStatus:
         worker = self._require_worker()
-        record = ProgramRecord(
-            program.techniques,
-            first_step_count=program.first_step_count,
-            cycle_count=program.cycle_count,
-            keeper=self._keeper,
-            rows=self.dc.rows,
-        )
+        record = ProgramRecord(program, keeper=self._keeper, rows=self.dc.rows, spectra=self.eis.rows)
         run = self._new_run(record)
         self._run, self._paused, self._circuit_maybe_closed = run, False, True
         started = DeviceStatus(self)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ophyd import Device
 from ophyd.status import DeviceStatus
 
-from devices.columns import TIMESERIES
+from devices.columns import IMPEDANCE, TIMESERIES, ColumnSpec
 from devices.program_record import RowBuffer
 
 
@@ -24,16 +24,18 @@ class ProgramOwner(Protocol):
         ...
 
 
-class DirectCurrentFlyer(Device):
-    """The `timeseries` stream of a cycler. It acts on nothing but the cycler's program."""
+class StreamFlyer(Device):
+    """One stream of a cycler. It acts on nothing but the cycler's program."""
+
+    columns: tuple[ColumnSpec, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.rows = RowBuffer()
+        self.rows = RowBuffer(self.columns)
 
     def describe_collect(self) -> dict[str, Any]:
         """Data keys: BDF names, types and units."""
-        return {spec.name: spec.data_key(f"labctl:{self.name}") for spec in TIMESERIES}
+        return {spec.name: spec.data_key(f"labctl:{self.name}") for spec in self.columns}
 
     def kickoff(self) -> DeviceStatus:
         """Start the program the cycler was prepared with."""
@@ -59,3 +61,15 @@ class DirectCurrentFlyer(Device):
     @property
     def _owner(self) -> ProgramOwner:
         return self.parent  # type: ignore[return-value]  # ophyd types a parent as any Device
+
+
+class DirectCurrentFlyer(StreamFlyer):
+    """The `timeseries` stream."""
+
+    columns = TIMESERIES
+
+
+class ImpedanceFlyer(StreamFlyer):
+    """The `impedance` stream, one row per frequency."""
+
+    columns = IMPEDANCE

@@ -18,8 +18,17 @@ from collections.abc import Iterator
 from math import gcd
 
 from devices.methodscript import literal
-from devices.methodscript_models import InstrumentModel, check_program
-from devices.techniques import ConstantCurrent, ConstantVoltage, OpenCircuit, Program, Sampling, Technique
+from devices.methodscript_impedance import impedance_step
+from devices.methodscript_models import InstrumentModel, check_program, range_for
+from devices.techniques import (
+    ConstantCurrent,
+    ConstantVoltage,
+    Impedance,
+    OpenCircuit,
+    Program,
+    Sampling,
+    Technique,
+)
 from labctl.safety.limits import Limits
 
 LONGEST_TICK_SECOND = 0.1  # with current flowing: limits are checked at least this often
@@ -66,11 +75,15 @@ def compile_program(program: Program, model: InstrumentModel, limits: Limits, ch
 
 
 def _script(program: Program, model: InstrumentModel, limits: Limits, channel: int) -> Iterator[str]:
-    yield from (f"var {name}" for name in "pctnlrdeqswbv")
+    yield from (f"var {name}" for name in "pctnlrdeqswbvfzjaik")
     yield f"set_pgstat_chan {channel}"
     yield "set_acquisition_frac_autoadjust 50"
     previous: Technique | None = None
     for index, technique in enumerate(program.techniques):
+        if isinstance(technique, Impedance):
+            yield from impedance_step(index, technique, model, limits)
+            previous = None
+            continue
         yield from _connect(technique, previous, model, limits)
         yield from _step(index, technique, limits)
         previous = technique
@@ -100,13 +113,13 @@ def _connect(
     if isinstance(technique, ConstantCurrent):
         yield f"set_range_minmax ab {window}"
         yield f"set_autoranging ab {window}"
-        yield f"set_range db {literal(_range_for(abs(technique.current_ampere), model))}"
+        yield f"set_range db {literal(range_for(abs(technique.current_ampere), model))}"
         if not keeps_current:
             yield "set_i 0"
             yield "cell_on"
     elif isinstance(technique, ConstantVoltage):
         largest = limits.current_max_ampere or model.current_max_ampere
-        top = literal(_range_for(technique.current_range_ampere or largest, model))
+        top = literal(range_for(technique.current_range_ampere or largest, model))
         yield f"set_range da {literal(technique.voltage_volt)}"
         yield f"set_range ba {top}"
         yield f"set_autoranging ba {literal(model.current_ranges_ampere[0])} {top}"
@@ -115,12 +128,6 @@ def _connect(
     else:
         yield f"set_range_minmax ab {window}"
         yield f"set_autoranging ab {window}"
-
-
-def _range_for(current_ampere: float, model: InstrumentModel) -> float:
-    """The smallest current range that holds `current_ampere`, or the largest there is."""
-    fitting = [r for r in model.current_ranges_ampere if r >= current_ampere * (1 - 1e-9)]
-    return fitting[0] if fitting else model.current_ranges_ampere[-1]
 
 
 def _step(index: int, technique: Technique, limits: Limits) -> Iterator[str]:

@@ -10,8 +10,10 @@ from math import nan
 
 from devices.methodscript import Value, parse_package
 from devices.methodscript_compiler import step_limit_second, tick_second, time_end_reason
+from devices.methodscript_impedance import longest_silence_second
 from devices.methodscript_link import MethodScriptLink
 from devices.program_record import ProgramRecord
+from devices.techniques import Impedance
 from labctl.clock import Clock
 from labctl.errors import DeviceError, TransportError, TripError
 
@@ -19,6 +21,7 @@ _POLL_SECOND = 0.05  # how soon a request to stop is seen
 _LOOP_STOP_SECOND = 0.4  # after that the whole script is aborted
 _SILENCE_SECOND = 2.0  # wall time at least, and 3 sampling intervals of the station's clock
 _MANY_DAMAGED_LINES = 20
+_LAST_FREQUENCY_TOLERANCE = 1.001
 
 
 class ScriptRun:
@@ -123,6 +126,9 @@ class ScriptRun:
             return
         self._damaged_in_a_row = 0
         at_rest = self.record.technique is not None and self.record.technique.kind == "open_circuit"
+        if isinstance(self.record.technique, Impedance):
+            self._spectrum_package(values, moment, arrived)
+            return
         voltage = values.get("ab") or values.get("da") or Value("ab", nan)  # measured, else as applied
         current = values.get("ba") or values.get("db") or Value("ba", 0.0 if at_rest else nan)
         status = voltage.status | current.status
@@ -133,12 +139,31 @@ class ScriptRun:
     def _part_closed(self) -> None:
         """The package after a loop: the step has ended, unless it has further parts."""
         technique = self.record.technique
-        if technique is None:
+        if technique is None or isinstance(technique, Impedance):
             return
         if self.record.end_reason is not None:
             self.record.end_step(self.record.end_reason)
         elif self.record.step_time_second >= step_limit_second(technique) - 0.75 * tick_second(technique):
             self.record.end_step(time_end_reason(technique))
+
+    def _spectrum_package(self, values: dict[str, Value], moment: float, arrived: float) -> None:
+        """One frequency, or the package that tells when the loop ended."""
+        technique = self.record.technique
+        try:
+            frequency, real, imaginary = (values[kind] for kind in ("dc", "cc", "cd"))
+        except KeyError:
+            self.record.note_time(moment)
+            if isinstance(technique, Impedance) and not self._loop_open:
+                last = technique.frequency_min_hertz * _LAST_FREQUENCY_TOLERANCE
+                if self.record.last_frequency_hertz <= last:
+                    self.record.end_step("complete")
+            return
+        voltage, current = (values.get(kind) or Value(kind, nan) for kind in ("ci", "ck"))
+        status = real.status | imaginary.status
+        impedance = complex(real.value, imaginary.value)
+        self.record.impedance(
+            moment, frequency.value, impedance, voltage.value, current.value, status, arrived
+        )
 
     def _text(self, text: str) -> None:
         words = text.split()
@@ -217,4 +242,8 @@ class ScriptRun:
 
     def _longest_interval_second(self) -> float:
         technique = self.record.technique
-        return max(s.interval_second for s in technique.sampling.stages) if technique else 1.0
+        if technique is None:
+            return 1.0
+        if isinstance(technique, Impedance):
+            return longest_silence_second(technique)
+        return max(stage.interval_second for stage in technique.sampling.stages)

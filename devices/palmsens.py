@@ -9,13 +9,13 @@ from devices.cycler import CyclerDevice, ProgramRun
 from devices.methodscript import parse_package
 from devices.methodscript_compiler import compile_program
 from devices.methodscript_link import MethodScriptLink
-from devices.methodscript_models import MODELS, InstrumentModel, check_program
+from devices.methodscript_models import MODELS, SCRIPT_BITS, InstrumentModel, check_program, needed_commands
 from devices.methodscript_run import ScriptRun
 from devices.program_record import ProgramRecord
 from devices.protocols import Identity
 from devices.techniques import Program
 from devices.transport import SerialLine
-from labctl.errors import ConfigurationError, DeviceError, InstrumentError
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
 
 _CELL_OFF = ["cell_off"]
 _MEASURE_AT_REST = [
@@ -38,12 +38,23 @@ class PalmSens(CyclerDevice):
         super().__init__(address, **options)
         self._expected_model = _known_model(model)
         self._model: InstrumentModel | None = None
+        self._capabilities: int | None = None
         self._channel = channel
         self._link = MethodScriptLink(SerialLine(address))
 
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""
         check_program(program, self._model or self._expected_model, self.limits)
+        if self._capabilities is None:
+            return
+        for number, technique in enumerate(program.techniques, start=1):
+            for command in needed_commands(technique):
+                if not self._capabilities >> SCRIPT_BITS[command] & 1:
+                    firmware = self.identity.firmware if self.identity else "unknown"
+                    raise ProtocolError(
+                        f"technique {number} ({technique.kind}): this instrument's firmware ({firmware}) does "
+                        f"not know {command}; a newer firmware, or a licence, is needed"
+                    )
 
     def measure_rest_voltage(self) -> float:
         """Cell voltage (V) at open circuit, measured now; only while no program runs."""
@@ -71,7 +82,7 @@ class PalmSens(CyclerDevice):
         if self._expected_model is not None and model is not self._expected_model:
             expected = self._expected_model.name
             raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
-        self._model = model
+        self._model, self._capabilities = model, self._link.capabilities()
         return identity
 
     def _close_link(self) -> None:

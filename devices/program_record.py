@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from math import isfinite, isnan, nan
+from math import inf, isfinite, isnan, nan
 from typing import Any
 
-from devices.columns import TIMESERIES
-from devices.techniques import AnyTechnique, StepResult
+from devices.columns import ColumnSpec
+from devices.techniques import AnyTechnique, Impedance, Program, StepResult
 from labctl.clock import TimeKeeper
 
 LARGEST_PAGE_ROW = 1000  # larger pages would hold up the RunEngine's loop for longer than 2 ms
 _SECOND_PER_HOUR = 3600.0
-Row = tuple[float, float, float, float, int, int, str, int]
+Row = tuple[float | int | str, ...]
 
 
 class RowBuffer:
-    """Rows on their way from the reader thread to the RunEngine, in the order of TIMESERIES."""
+    """Rows on their way from the reader thread to the RunEngine, in the order of `columns`."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: tuple[ColumnSpec, ...]) -> None:
+        self._columns = columns
         self._lock = threading.Lock()
         self._rows: list[tuple[Row, float]] = []
 
@@ -38,8 +39,10 @@ class RowBuffer:
             columns = zip(*(row for row, _ in taken), strict=True)
             arrived = [unix_second for _, unix_second in taken]
             yield {
-                "data": {spec.name: list(column) for spec, column in zip(TIMESERIES, columns, strict=True)},
-                "timestamps": {spec.name: arrived for spec in TIMESERIES},
+                "data": {
+                    spec.name: list(column) for spec, column in zip(self._columns, columns, strict=True)
+                },
+                "timestamps": {spec.name: arrived for spec in self._columns},
             }
 
 
@@ -69,25 +72,17 @@ class StepIntegral:
 
 
 class ProgramRecord:
-    """Follows one run of a program on the instrument: where it is, its rows, what became of its steps.
+    """Follows one run of a program on the instrument: where it is, its rows, what became of its steps."""
 
-    `technique_offset` and `first_step_count` shift the numbering when a part of a program is continued.
-    """
-
-    def __init__(
-        self,
-        techniques: tuple[AnyTechnique, ...],
-        *,
-        first_step_count: int,
-        cycle_count: int,
-        keeper: TimeKeeper,
-        rows: RowBuffer,
-    ) -> None:
-        self._techniques = techniques
-        self._first_step_count = first_step_count
-        self._cycle_count = cycle_count
+    def __init__(self, program: Program, *, keeper: TimeKeeper, rows: RowBuffer, spectra: RowBuffer) -> None:
+        self._techniques = program.techniques
+        self._first_step_count = program.first_step_count
+        self._cycle_count = program.cycle_count
+        self._spectrum_count = program.first_spectrum_count - 1
         self._keeper = keeper
         self._rows = rows
+        self._spectra = spectra
+        self.last_frequency_hertz = inf
         self._t0_test_time_second = keeper.start_program()
         self._index: int | None = None
         self._step_start_second = 0.0  # of the present step, from the program's start
@@ -118,6 +113,8 @@ class ProgramRecord:
             self._step_start_second += self.step_time_second
         self._index, self._part_offset_second, self._last_sample_second = index, 0.0, -1.0
         self._integral, self.end_reason = StepIntegral(), None
+        self._spectrum_count += isinstance(self._techniques[index], Impedance)
+        self.last_frequency_hertz = inf
 
     def begin_part(self) -> None:
         """The instrument's timer starts again at 0 within the same step."""
@@ -127,19 +124,13 @@ class ProgramRecord:
         self, part_time_second: float, voltage_volt: float, current_ampere: float, status: int, arrived: float
     ) -> None:
         """One sample, its time counted by the instrument from the start of the part."""
-        if self._index is None or not isfinite(part_time_second):
-            return
-        step_time = self._part_offset_second + part_time_second
-        if step_time <= self._last_sample_second:
+        test_time = self._advance(part_time_second, voltage_volt, current_ampere)
+        if self._index is None or test_time is None:
             return  # the closing package repeats a sample that was sent already
-        self._last_sample_second = step_time
-        self._integral.add(step_time, voltage_volt, current_ampere)
-        test_time = self._t0_test_time_second + self._step_start_second + step_time
-        self._keeper.note_sample(test_time)
         technique = self._techniques[self._index]
         row: Row = (
             test_time,
-            step_time,
+            self.step_time_second,
             voltage_volt,
             current_ampere,
             self._first_step_count + self._index,
@@ -148,6 +139,49 @@ class ProgramRecord:
             status,
         )
         self._rows.append(row, arrived)
+
+    def impedance(
+        self, part_time_second: float, frequency_hertz: float, impedance_ohm: complex,
+        voltage_volt: float, current_ampere: float, status: int, arrived: float,
+    ) -> None:  # fmt: skip
+        """One frequency of a spectrum, with the DC voltage and current it was measured at."""
+        test_time = self._advance(part_time_second, voltage_volt, current_ampere)
+        technique = self.technique
+        if self._index is None or test_time is None or not isinstance(technique, Impedance):
+            return
+        self.last_frequency_hertz = frequency_hertz
+        row: Row = (
+            test_time,
+            frequency_hertz,
+            impedance_ohm.real,
+            impedance_ohm.imag,
+            voltage_volt,
+            current_ampere,
+            technique.amplitude_rms,
+            technique.amplitude_unit,
+            self._spectrum_count,
+            self._first_step_count + self._index,
+            self._cycle_count,
+            status,
+        )
+        self._spectra.append(row, arrived)
+
+    def note_time(self, part_time_second: float) -> None:
+        """The instrument tells how late it is in this part, without a reading."""
+        self._advance(part_time_second, nan, nan)
+
+    def _advance(self, part_time_second: float, voltage_volt: float, current_ampere: float) -> float | None:
+        """Take in a moment of the present part; its test time, None if it is not later than the last."""
+        if self._index is None or not isfinite(part_time_second):
+            return None
+        step_time = self._part_offset_second + part_time_second
+        if step_time <= self._last_sample_second:
+            return None
+        self._last_sample_second = step_time
+        self._integral.add(step_time, voltage_volt, current_ampere)
+        test_time = self._t0_test_time_second + self._step_start_second + step_time
+        self._keeper.note_sample(test_time)
+        return test_time
 
     def end_step(self, reason: str) -> None:
         """Close the present step with `reason` (once)."""

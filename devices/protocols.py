@@ -56,6 +56,7 @@ class Cycler(Readable[Any], Protocol):
     """
 
     dc: StreamFlyer
+    eis: StreamFlyer
 
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""

@@ -6,12 +6,12 @@ Signs and units: SI; current > 0 charges the cell; voltages are cell voltages.
 from __future__ import annotations
 
 from itertools import pairwise
-from math import isfinite
-from typing import Annotated, Literal, Self
+from math import isfinite, log10
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-EndReason = Literal["time", "voltage_above", "voltage_below", "charge", "current_below", "drift"]
+EndReason = Literal["time", "voltage_above", "voltage_below", "charge", "current_below", "drift", "complete"]
 StepType = Literal[
     "rest", "cc_charge", "cc_discharge", "cv_charge", "cv_discharge", "peis", "geis", "environment"
 ]
@@ -158,17 +158,87 @@ class ConstantVoltage(Technique):
         return "cv_charge" if self.direction == "charge" else "cv_discharge"
 
 
-AnyTechnique = Annotated[OpenCircuit | ConstantCurrent | ConstantVoltage, Field(discriminator="kind")]
+class Impedance(Record):
+    """One impedance spectrum, from high to low frequency, inclusive, log-spaced.
+
+    Amplitudes are rms. Potentiostatic: about `dc_voltage_volt`, or about the rest voltage that the instrument
+    measures just before (None). Galvanostatic: about `dc_current_ampere` (> 0 charges).
+    """
+
+    kind: Literal["impedance"] = "impedance"
+    mode: Literal["potentiostatic", "galvanostatic"] = "potentiostatic"
+    frequency_max_hertz: float = Field(default=200e3, gt=0, le=1e7, allow_inf_nan=False)
+    frequency_min_hertz: float = Field(default=0.01, gt=0, le=1e7, allow_inf_nan=False)
+    points_per_decade: int = Field(default=10, ge=1, le=100)
+    amplitude_rms_volt: Annotated[float, Field(gt=0, le=1)] | None = None
+    amplitude_rms_ampere: Annotated[float, Field(gt=0, le=1)] | None = None
+    dc_voltage_volt: Volt | None = None
+    dc_current_ampere: float = Field(default=0.0, allow_inf_nan=False)
+    current_range_ampere: Positive | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.frequency_min_hertz > self.frequency_max_hertz:
+            raise ValueError("frequency_min_hertz lies above frequency_max_hertz")
+        needed, other = ("amplitude_rms_volt", "amplitude_rms_ampere")
+        if self.mode == "galvanostatic":
+            needed, other = other, needed
+            if self.dc_voltage_volt is not None:
+                raise ValueError("dc_voltage_volt has no meaning in galvanostatic mode")
+        elif self.dc_current_ampere != 0:
+            raise ValueError("dc_current_ampere has no meaning in potentiostatic mode")
+        if getattr(self, needed) is None or getattr(self, other) is not None:
+            raise ValueError(f"{self.mode} impedance needs {needed} and no {other}")
+        return self
+
+    @property
+    def points(self) -> int:
+        """Number of frequencies."""
+        decades = log10(self.frequency_max_hertz / self.frequency_min_hertz)
+        return round(decades * self.points_per_decade) + 1
+
+    @property
+    def amplitude_rms(self) -> float:
+        """Amplitude in V or A, by the mode."""
+        return self.amplitude_rms_volt or self.amplitude_rms_ampere or 0.0
+
+    @property
+    def amplitude_unit(self) -> str:
+        """V or A, by the mode."""
+        return "V" if self.mode == "potentiostatic" else "A"
+
+    @property
+    def longest_second(self) -> float | None:
+        """No time condition: it ends after the last frequency."""
+        return None
+
+    @property
+    def expected_second(self) -> float:
+        """About how long it takes: some settling and a period and a half of each frequency."""
+        ratio = (self.frequency_min_hertz / self.frequency_max_hertz) ** (1 / max(self.points - 1, 1))
+        frequencies = (self.frequency_max_hertz * ratio**n for n in range(self.points))
+        return sum(0.2 + 1.5 / frequency for frequency in frequencies)
+
+    def step_type(self) -> StepType:
+        """By the mode."""
+        return "peis" if self.mode == "potentiostatic" else "geis"
+
+
+AnyTechnique = Annotated[
+    OpenCircuit | ConstantCurrent | ConstantVoltage | Impedance, Field(discriminator="kind")
+]
 
 
 class Program(Record):
     """Techniques run by the instrument without a gap, and the counts their rows carry.
 
-    `first_step_count` belongs to the first technique, the others count on from there.
+    `first_step_count` belongs to the first technique, `first_spectrum_count` to the first spectrum; the
+    others count on from there.
     """
 
     techniques: tuple[AnyTechnique, ...] = Field(min_length=1, max_length=100)
     first_step_count: int = Field(default=1, ge=1)
+    first_spectrum_count: int = Field(default=1, ge=1)
     cycle_count: int = Field(default=0, ge=0)
 
 
@@ -189,14 +259,7 @@ class StepResult(Record):
     @property
     def finished(self) -> bool:
         """Whether one of the technique's own conditions ended it."""
-        return self.end_reason in {
-            "time",
-            "voltage_above",
-            "voltage_below",
-            "charge",
-            "current_below",
-            "drift",
-        }
+        return self.end_reason in get_args(EndReason)
 
     @property
     def moved_charge_ah(self) -> float:

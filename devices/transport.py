@@ -46,12 +46,20 @@ class SerialLine:
     """A pyserial port: a device path (`/dev/ttyACM0`, `COM3`) or a URL (`socket://host:port`).
 
     A per-machine lock keyed by the resolved address keeps a second process out: pyserial's own exclusive
-    mode does not exist for sockets.
+    mode does not exist for sockets. Lines end with `terminator`.
     """
 
-    def __init__(self, address: str, *, baudrate: int = 921600, write_timeout_second: float = 2.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        baudrate: int = 921600,
+        write_timeout_second: float = 2.0,
+        terminator: bytes = b"\n",
+    ) -> None:
         self.address = address
         self._baudrate = baudrate
+        self._terminator = terminator
         self._write_timeout_second = write_timeout_second
         self._port: serial.SerialBase | None = None
         self._lock: FileLock | None = None
@@ -109,8 +117,8 @@ class SerialLine:
         deadline = time.monotonic() + timeout_second
         while True:
             self._pending += self._read_available(max(deadline - time.monotonic(), 0.0))
-            if b"\n" in self._pending:
-                *lines, rest = self._pending.split(b"\n")
+            if self._terminator in self._pending:
+                *lines, rest = self._pending.split(self._terminator)
                 self._pending = bytearray(rest)
                 return [bytes(line) for line in lines]
             if len(self._pending) > LONGEST_LINE_BYTE:

@@ -88,6 +88,8 @@ class Journal:
         return name in ("event", "event_page") and doc.get("descriptor") in self._synced_streams
 
     def _start(self, doc: dict[str, Any]) -> None:
+        if self._closed.is_set():
+            raise JournalError("the journal is closed; make another one for another run")
         if self._segment is not None:
             raise JournalError(f"run {self.run_uid} is still open; a journal writes one run at a time")
         if not is_uid(doc.get("uid")):

@@ -36,6 +36,7 @@ else:
 
 __all__ = [
     "FileLock",
+    "has_ended",
     "is_locked",
     "open_to_append",
     "port_key",
@@ -202,19 +203,33 @@ def _lock_directory() -> Path:
     return directory
 
 
-_DETACH = "import os, sys\nif os.fork() == 0:\n    os.setsid()\n    os.execvp(sys.argv[1], sys.argv[1:])"
+_DETACH = """
+import os, sys
+pid = os.fork()
+if pid:
+    print(pid)
+else:
+    os.setsid()
+    os.dup2(2, 1)
+    os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
-def start_detached(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Start a process that outlives this one and is nobody's child; its output is appended to `log`."""
+def start_detached(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> int:
+    """Start a process that outlives this one and is nobody's child; its output is appended to `log`.
+
+    Returns:
+        Its pid.
+    """
     with log.open("ab") as output:
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         if sys.platform == "win32":
             flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-            subprocess.Popen(command, env=environment, creationflags=flags, **pipes)
-        else:  # by way of a short-lived process, so that no zombie stays when the other one ends
-            between = [sys.executable, "-S", "-E", "-c", _DETACH, *command]
-            subprocess.run(between, env=environment, cwd="/", check=True, **pipes)
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+            return subprocess.Popen(command, env=environment, creationflags=flags, **pipes).pid
+        # By way of a short-lived process, so that no zombie stays with us when the other one ends.
+        between = [sys.executable, "-S", "-E", "-c", _DETACH, *command]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": output}
+        return int(subprocess.run(between, env=environment, cwd="/", check=True, **pipes).stdout)
 
 
 def terminate(pid: int, timeout_second: float) -> bool:
@@ -231,12 +246,13 @@ def terminate(pid: int, timeout_second: float) -> bool:
             os.kill(pid, number)
         except ProcessLookupError:
             return True
-        if _ended(pid, timeout_second):
+        if has_ended(pid, timeout_second):
             return True
     return False
 
 
-def _ended(pid: int, timeout_second: float) -> bool:
+def has_ended(pid: int, timeout_second: float = 0.0) -> bool:
+    """Wait up to `timeout_second` for process `pid` to end; True when it has."""
     if hasattr(os, "pidfd_open"):
         try:
             fd = os.pidfd_open(pid)
@@ -247,12 +263,13 @@ def _ended(pid: int, timeout_second: float) -> bool:
         finally:
             os.close(fd)
     deadline = time.monotonic() + timeout_second
-    while time.monotonic() < deadline:
+    while True:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, getattr(os, "WNOHANG", 0))
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
+        if time.monotonic() >= deadline:
+            return False
         threading.Event().wait(0.02)
-    return False

@@ -7,7 +7,7 @@ pulse for a whole one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bluesky import Msg
@@ -50,23 +50,29 @@ def settle(status: Status) -> MsgGenerator[None]:
     yield from _raise_failure(status)
 
 
-def drain(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
-    """Collect `flyer` into `stream` until its program's own status is done; that status outlives a pause."""
-    status: Status = yield from bps.complete(flyer, wait=False)  # type: ignore[arg-type]
+def drain(flyers: Mapping[str, StreamFlyer]) -> MsgGenerator[None]:
+    """Collect all streams until the program's own status is done; that status outlives a pause.
+
+    Args:
+        flyers: stream name -> flyer; the first one is asked for the program's status.
+    """
+    first = next(iter(flyers.values()))
+    status: Status = yield from bps.complete(first, wait=False)  # type: ignore[arg-type]
     bell = _bell(status)
     while True:
         if not status.done:
             yield Msg("wait_for", None, [bell])
         done = status.done
-        yield from collect(flyer, stream)
+        yield from collect(flyers)
         if done:
             break
     yield from _raise_failure(status)
 
 
-def collect(flyer: StreamFlyer, stream: str) -> MsgGenerator[None]:
+def collect(flyers: Mapping[str, StreamFlyer]) -> MsgGenerator[None]:
     """Turn what has arrived into event pages."""
-    yield from bps.collect(flyer, name=stream, return_payload=False)  # type: ignore[arg-type]
+    for stream, flyer in flyers.items():
+        yield from bps.collect(flyer, name=stream, return_payload=False)  # type: ignore[arg-type]
 
 
 def _raise_failure(status: Any) -> MsgGenerator[None]:

@@ -118,7 +118,9 @@ class _Execution:
         self._cycler = cycler
         self._protocol = protocol
         self._row = StepRow()
+        self._flyers = {"timeseries": cycler.dc, "impedance": cycler.eis}
         self._next_step_count = 1
+        self._next_spectrum_count = 1
         self._stop: Stop | None = None
         self._rows_written = 0
         self._run_open = False
@@ -131,7 +133,8 @@ class _Execution:
         yield Msg("rewindable", None, False)
         self._uid = yield from bps.open_run(start)
         self._run_open = True
-        yield from bps.declare_stream(self._cycler.dc, name="timeseries", collect=True)  # type: ignore[arg-type]
+        for stream, flyer in self._flyers.items():
+            yield from bps.declare_stream(flyer, name=stream, collect=True)  # type: ignore[arg-type]
         yield from bps.stage(self._cycler)  # type: ignore[arg-type]
         progress = walk(self._protocol)
         stop = next(progress, None)
@@ -159,11 +162,12 @@ class _Execution:
         program = Program(
             techniques=stop.techniques,
             first_step_count=self._next_step_count,
+            first_spectrum_count=self._next_spectrum_count,
             cycle_count=stop.cycle_count,
         )
         yield from settle((yield from bps.prepare(self._cycler, program, wait=False)))  # type: ignore[arg-type]
         yield from settle((yield from bps.kickoff(self._cycler.dc, wait=False)))  # type: ignore[arg-type]
-        yield from drain(self._cycler.dc, "timeseries")
+        yield from drain(self._flyers)
         yield from self._write_rows()
 
     def _write_rows(self) -> MsgGenerator[None]:
@@ -173,6 +177,7 @@ class _Execution:
         for result in self._cycler.results[self._rows_written :]:
             self._rows_written += 1
             self._next_step_count = result.step_count + 1
+            self._next_spectrum_count += result.step_type in ("peis", "geis")
             path = self._stop.technique_path(result.technique_index)
             self._row.fill(result, path, self._stop.cycle_count)
             yield from bps.create(name="steps")
@@ -190,7 +195,7 @@ class _Execution:
         self._cycler.stop()
         if not self._run_open:
             return
-        yield from collect(self._cycler.dc, "timeseries")
+        yield from collect(self._flyers)
         yield from self._write_rows()
         yield from bps.unstage(self._cycler)  # type: ignore[arg-type]
         self._run_open = False

@@ -13,6 +13,7 @@ from devices.techniques import (
     ConstantCurrent,
     ConstantVoltage,
     EndReason,
+    Impedance,
     OpenCircuit,
     Program,
     Record,
@@ -50,7 +51,8 @@ class Loop(Record):
 
 
 Item = Annotated[
-    OpenCircuit | ConstantCurrent | ConstantVoltage | Gapless | Mark | Loop, Field(discriminator="kind")
+    OpenCircuit | ConstantCurrent | ConstantVoltage | Impedance | Gapless | Mark | Loop,
+    Field(discriminator="kind"),
 ]
 Loop.model_rebuild()
 
@@ -144,7 +146,7 @@ def dry_run(protocol: Protocol, cell: Cell, check: Callable[[Program], None] | N
             charge = _current(technique) * seconds / 3600.0
             duration, steps = duration + seconds, steps + 1
             net, moved = net + charge, moved + abs(charge)
-            points += expected_points(technique.sampling, seconds)
+            points += expected_points(technique, seconds)
         try:
             stop = progress.send(())
         except StopIteration:
@@ -155,7 +157,12 @@ def dry_run(protocol: Protocol, cell: Cell, check: Callable[[Program], None] | N
 def _check(stop: Stop, cell: Cell, check: Callable[[Program], None] | None) -> None:
     limits = cell.limits
     for index, technique in enumerate(stop.techniques):
-        for field in ("voltage_volt", "until_voltage_above_volt", "until_voltage_below_volt"):
+        for field in (
+            "voltage_volt",
+            "dc_voltage_volt",
+            "until_voltage_above_volt",
+            "until_voltage_below_volt",
+        ):
             volt = getattr(technique, field, None)
             low, high = limits.voltage_min_volt, limits.voltage_max_volt
             if volt is not None and ((low is not None and volt < low) or (high is not None and volt > high)):
@@ -176,6 +183,8 @@ def _current(technique: AnyTechnique) -> float:
 
 def expected_second(technique: AnyTechnique, cell: Cell) -> float:
     """How long (s) a step is expected to take; without time or charge, a whole capacity or 1 h at CV."""
+    if isinstance(technique, Impedance):
+        return technique.expected_second
     candidates = [] if technique.longest_second is None else [technique.longest_second]
     if isinstance(technique, ConstantCurrent):
         charge = technique.until_charge_ah or cell.nominal_capacity_ah
@@ -185,8 +194,17 @@ def expected_second(technique: AnyTechnique, cell: Cell) -> float:
     return min(candidates)
 
 
-def expected_points(sampling: Sampling, seconds: float) -> int:
-    """Rows that a step of this length records by its schedule."""
+def expected_points(technique: AnyTechnique, seconds: float) -> int:
+    """Rows that a step of this length records: by its schedule, or one per frequency."""
+    return (
+        technique.points
+        if isinstance(technique, Impedance)
+        else scheduled_points(technique.sampling, seconds)
+    )
+
+
+def scheduled_points(sampling: Sampling, seconds: float) -> int:
+    """Rows of a sampling schedule over this length."""
     points, begin = 0.0, 0.0
     for stage in sampling.stages:
         end = seconds if stage.until_second is None else min(stage.until_second, seconds)

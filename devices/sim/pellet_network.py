@@ -28,7 +28,10 @@ from devices.sim.materials import (
 from devices.sim.pellet_parameters import REFERENCE_PRESSURE_PA, PelletParameters
 
 MINIMUM_PRESSURE_PA = 1e5  # an unloaded pellet still feels the atmosphere; the contact laws end here
-_SITES_FLOOR = 0.005  # x (1 - x), zero at x = 0 and 1, bends into a positive tail about there
+# x (1 - x), zero at x = 0 and 1, bends into a positive tail about there. With a sharper bend the polarisation
+# of an overcharged surface would fall as the discharge current rises, and a stage have several solutions.
+_SITES_FLOOR = 0.04
+_SITES_HALF = 0.25 + (0.25**2 + _SITES_FLOOR**2) ** 0.5  # their measure at x = 0.5
 _BEYOND = 0.5  # so far outside 0 to 1 the exchange current still falls; from there on it stays
 
 
@@ -83,9 +86,9 @@ class PelletNetwork:
     def exchange_current_density(self, stoichiometry: Array) -> tuple[Array, Array]:
         """Exchange current density i0 (A/m2) and d ln(i0) / dx.
 
-        i0 = i0(0.5) 2 sqrt(x (1 - x)) / (1 + exp((x - x_f) / w)). The last factor, of `exchange_fade_*`,
-        makes the charge-transfer resistance rise steeply as x -> 1, as is measured near 0 % state of charge:
-        tenfold at x = 0.95. A plain factor 1 - x would do so too, but cost 5 % of the bare pellet's capacity
+        i0 = i0(0.5) 2 sqrt(x (1 - x)) / (1 + exp((x - x_f) / w)), the root rounded off near 0 and 1. The last
+        factor, of `exchange_fade_*`, makes the charge-transfer resistance rise steeply as x -> 1, as is
+        measured near 0 % state of charge: tenfold at x = 0.95. A plain factor 1 - x would do so too, but cost 5 % of the bare pellet's capacity
         at 2C, where the reference is to be met within 3 %, and bend the pulses of a GITT below x = 0.85.
         """
         x = np.minimum(np.maximum(stoichiometry, -_BEYOND), 1.0 + _BEYOND)
@@ -95,7 +98,7 @@ class PelletNetwork:
         fade = np.exp((x - self.parameters.exchange_fade_stoichiometry) * inverse_width)
         left = 1.0 / (1.0 + fade)
         slope = ((0.5 - x) / root - fade * left * inverse_width) * (x == stoichiometry)
-        return self.exchange_scale_a_per_m2 * np.sqrt(0.5 * (sites + root)) * left, slope
+        return self.exchange_scale_a_per_m2 * np.sqrt(sites + root) * left, slope
 
     def interface(self, current_density: Array, surface: Array) -> tuple[Array, Array, Array]:
         """Potential u (V) that drives i through film and charge transfer at surface stoichiometry x_s.
@@ -170,7 +173,7 @@ def build_network(
         instant_ohm=through_rails + separator_ohm * (1.0 - p.grain_boundary_fraction) + contact,
         foster_ohm=foster_ohm,
         foster_second=foster_second,
-        exchange_scale_a_per_m2=2.0 * exchange,
+        exchange_scale_a_per_m2=exchange / _SITES_HALF**0.5,
         thermal_volt=2.0 * GAS_CONSTANT * temperature_kelvin / FARADAY_CONSTANT,
         diffusivity_factor=arrhenius(p.diffusivity_activation_energy_j_per_mol, temperature_kelvin),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+_log = logging.getLogger(__name__)
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -19,8 +21,9 @@ def prepare_database(path: Path) -> None:
 def index_tables(path: Path) -> None:
     """Give every table its (dataset, partition) index, and make a row's seq_num unique within its dataset.
 
-    Tiled 0.2.20 indexes only the first table schema of a database. The second index lets the database refuse what would otherwise be a silent duplicate: an append that was
-    sent twice because its first answer got lost.
+    Tiled 0.2.20 indexes only the first table schema of a database. The second index lets the database refuse
+    what would otherwise be a silent duplicate: an append that was sent twice because its first answer got
+    lost.
     """
     with closing(sqlite3.connect(path, timeout=30)) as database:
         tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -31,5 +34,8 @@ def index_tables(path: Path) -> None:
             index = f'INDEX IF NOT EXISTS "labctl_{{}}_{name}" ON "{name}"'
             database.execute(f"CREATE {index.format('rows')}(_dataset_id, _partition_id)")
             if "seq_num" in columns:
-                database.execute(f"CREATE UNIQUE {index.format('unique')}(_dataset_id, seq_num)")
+                try:
+                    database.execute(f"CREATE UNIQUE {index.format('unique')}(_dataset_id, seq_num)")
+                except sqlite3.IntegrityError:
+                    _log.warning("table %s holds repeated seq_nums; another writer put them there", name)
         database.commit()

@@ -15,7 +15,7 @@ import anyio
 import numpy as np
 import orjson
 import pyarrow as pa
-from bluesky_tiled_plugins.exporters import build_descriptor_docs, json_seq_exporter
+from bluesky_tiled_plugins.exporters import build_descriptor_docs
 
 from labctl.store.tables import SqliteTable
 
@@ -33,12 +33,7 @@ async def json_seq(
     streams = []
     for name in await visible.keys_range(offset=0, limit=None):
         node = await visible.lookup_adapter([name])
-        parts = await node.keys_range(offset=0, limit=None)
-        table = await _table(node) if parts == ["internal"] else None
-        if parts and table is None:  # arrays or files, which the shipper never writes: somebody else did
-            async for text in json_seq_exporter(mimetype, adapter, metadata, filter_for_access):
-                yield text.encode()
-            return
+        table = await _table(node)
         descriptors = build_descriptor_docs(dict(node.metadata()), name, run_start_uid=start.get("uid"))
         streams.append(StreamReader(descriptors, table, nan_as_null="nan=null" in mimetype.replace(" ", "")))
     yield _record("start", start)
@@ -53,8 +48,9 @@ async def json_seq(
 
 
 async def _table(node: Any) -> SqliteTable | None:
-    table = await (await node.lookup_adapter(["internal"])).get_adapter()
-    return table if isinstance(table, SqliteTable) else None
+    if "internal" not in await node.keys_range(offset=0, limit=None):
+        return None  # the stream was begun this moment
+    return await (await node.lookup_adapter(["internal"])).get_adapter()
 
 
 def _record(name: str, doc: Any) -> bytes:

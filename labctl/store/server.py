@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _KEY_NAME, _CATALOGUE, _TABLES = "api-key", "catalogue.db", "tables.db"
-_WATCH_SECOND = 2.0
+_WATCH_SECOND = 1.0
 _LEAVE_SECOND = 10.0
 # Payloads wait in memory for subscribers only this long; who comes late reads the tables.
 _STREAMED_SECOND, _COUNTED_SECOND = 10, 10 * 365 * 86400

@@ -19,12 +19,13 @@ from typing import Any
 import orjson
 
 from labctl.errors import StoreError
-from labctl.platform import FileLock, is_locked, start_detached, terminate
+from labctl.platform import FileLock, has_ended, is_locked, start_detached, terminate
 
 LOCK_NAME, INFO_NAME, LOG_NAME, STATUS_NAME = "service.lock", "service.json", "service.log", "shipper.json"
 _START_SECOND = 60.0
 _STOP_SECOND = 15.0
 _POLL_SECOND = 0.05
+_STARTS = 2
 _LOG_LIMIT_BYTE = 5_000_000
 _log = logging.getLogger(__name__)
 
@@ -62,18 +63,14 @@ def ensure_service(data_directory: Path, timeout_second: float = _START_SECOND) 
     """
     store = store_directory(data_directory)
     deadline = time.monotonic() + timeout_second
-    starts, was_alive = 0, True
+    started: list[int] = []
     while time.monotonic() < deadline:
         if (info := find_service(data_directory)) is not None:
             return info
-        alive = is_locked(store / LOCK_NAME)
-        if was_alive and not alive:  # none yet, or the one that was there has ended
-            if starts == 2:
+        if not is_locked(store / LOCK_NAME) and (not started or has_ended(started[-1])):
+            if len(started) == _STARTS:
                 break
-            _start(store)
-            starts += 1
-            alive = _comes_alive(store, deadline)
-        was_alive = alive
+            started.append(_start(store))
         _wait()
     raise StoreError(f"the document store does not start: {_last_words(store)}")
 
@@ -141,22 +138,16 @@ def shipper_status(data_directory: Path) -> dict[str, Any]:
         return {"complete": 0, "runs": {}}
 
 
-def _start(store: Path) -> None:
+def _start(store: Path) -> int:
     log = store / LOG_NAME
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTE:
         log.replace(log.with_suffix(".log.1"))
     # Settings of some other Tiled in this shell must not reach ours; few retries, it talks to itself.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TILED_")}
     environment["TILED_RETRY_ATTEMPTS"] = "2"
-    start_detached([sys.executable, "-P", "-m", "labctl.store.server", str(store.parent)], log, environment)
-
-
-def _comes_alive(store: Path, deadline: float) -> bool:
-    while time.monotonic() < deadline:
-        if is_locked(store / LOCK_NAME):
-            return True
-        _wait()
-    return False
+    return start_detached(
+        [sys.executable, "-P", "-m", "labctl.store.server", str(store.parent)], log, environment
+    )
 
 
 def _answers(port: int) -> bool:

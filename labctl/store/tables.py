@@ -1,7 +1,7 @@
 """A reader of the SQLite tables behind the document store.
 
-Tiled 0.2.20 reads SQLite through ADBC, which guesses each column's type from the first 1024 rows: a float column
-that begins with as many NaN (stored as NULL) cannot be read at all. This adapter takes its place.
+Tiled 0.2.20 reads SQLite through ADBC, which guesses each column's type from the first 1024 rows: a float
+column that begins with as many NaN (stored as NULL) cannot be read at all. This adapter takes its place.
 """
 
 from __future__ import annotations

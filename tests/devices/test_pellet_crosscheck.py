@@ -65,9 +65,9 @@ def half_cell_spm(pellet: PelletParameters, stoichiometry: float) -> tuple[Any, 
     def exchange_current_density(c_e: Any, c_surface: Any, c_maximum: Any, temperature: Any) -> Any:
         sto = c_surface / c_maximum
         fade = 1.0 + pybamm.exp((sto - FADE_STOICHIOMETRY) / FADE_WIDTH)
-        product = sto * (1.0 - sto)
-        bent = 0.5 * (product + pybamm.sqrt(product**2 + 0.005**2))
-        return EXCHANGE_A_PER_M2 * 2.0 * pybamm.sqrt(bent) / fade
+        sites = sto * (1.0 - sto)
+        rounded = (sites + pybamm.sqrt(sites**2 + 0.04**2)) / (0.25 + (0.25**2 + 0.04**2) ** 0.5)
+        return EXCHANGE_A_PER_M2 * pybamm.sqrt(rounded) / fade
 
     model = pybamm.lithium_ion.SPM({"working electrode": "positive"})
     values = pybamm.ParameterValues("Xu2019")

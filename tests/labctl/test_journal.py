@@ -155,6 +155,8 @@ def test_a_second_run_before_the_stop_and_documents_outside_a_run_are_refused(tm
     with pytest.raises(JournalError, match="a run cannot be begun"):
         journal("start", run.start_doc)
     journal.close()
+    with pytest.raises(JournalError, match="the journal is closed"):
+        journal("start", event_model.compose_run().start_doc)
 
 
 def test_segments_rotate_without_losing_a_document(tmp_path: Path) -> None:

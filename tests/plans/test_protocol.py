@@ -5,7 +5,7 @@ import pytest
 from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
 from labctl.config import load_cell, packaged_config
 from labctl.errors import ProtocolError
-from plans.protocol import Gapless, Loop, Mark, Protocol, dry_run, expected_points, walk
+from plans.protocol import Gapless, Loop, Mark, Protocol, dry_run, scheduled_points, walk
 
 EVERY = Sampling.every(1)
 REST = OpenCircuit(until_time_second=100, sampling=EVERY)
@@ -66,4 +66,4 @@ def test_a_window_beyond_the_cell_is_refused_naming_step_and_field(cell) -> None
 
 
 def test_points_follow_the_sampling_schedule() -> None:
-    assert expected_points(Sampling.staged((0.2, 10), (5, None)), 600) == 50 + 118 + 1
+    assert scheduled_points(Sampling.staged((0.2, 10), (5, None)), 600) == 50 + 118 + 1
