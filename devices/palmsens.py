@@ -52,8 +52,8 @@ class PalmSens(CyclerDevice):
                 if not self._capabilities >> SCRIPT_BITS[command] & 1:
                     firmware = self.identity.firmware if self.identity else "unknown"
                     raise ProtocolError(
-                        f"technique {number} ({technique.kind}): this instrument's firmware ({firmware}) does "
-                        f"not know {command}; a newer firmware, or a licence, is needed"
+                        f"technique {number} ({technique.kind}): the firmware ({firmware}) does not know "
+                        f"{command}; a newer one, or a licence, is needed"
                     )
 
     def measure_rest_voltage(self) -> float:
