@@ -107,6 +107,16 @@ class CyclerDevice(Instrument):
         self._open_circuit("stopped")
         super().disconnect()
 
+    def check_limits(self) -> str:
+        """Voltage window and largest current of every program."""
+        low, high, most = (
+            self.limits.voltage_min_volt,
+            self.limits.voltage_max_volt,
+            self.limits.current_max_ampere,
+        )
+        window = "any voltage" if low is None or high is None else f"{low:g} to {high:g} V"
+        return f"{window}, {'any current' if most is None else f'{most * 1e3:g} mA'}"
+
     def metadata(self) -> dict[str, Any]:
         """Identity, address and limits in force, for the start document."""
         return {**super().metadata(), "limits": self.limits.model_dump()}

@@ -60,6 +60,14 @@ class Instrument(Device):
         """Bring a freshly connected or idle instrument to its safe state, confirmed by the instrument."""
         raise NotImplementedError
 
+    def check_reading(self) -> str:
+        """One fresh reading with its unit, for `labctl check`; raises DeviceError when there is none."""
+        raise NotImplementedError
+
+    def check_limits(self) -> str:
+        """The limits in force, as read back or as compiled into programs, for `labctl check`."""
+        return "none"
+
     def connect(self) -> Identity:
         """Open the port, learn who answers, and make it safe.
 

@@ -83,8 +83,8 @@ class MethodScriptLink:
         self.model_identifier = version[0][:6]
         name = _DEVICE_NAMES.get(self.model_identifier, self.model_identifier)
         serial, script_version = self._query("i")[0], self._query("v")[0]
-        firmware = f"{version[0][6:]} {''.join(version[1:])}".strip()
-        return Identity("PalmSens", name, serial, f"{firmware}; MethodSCRIPT {script_version}")
+        number, _, date = version[0][6:].partition("#")  # the second line tells the kind of release
+        return Identity("PalmSens", name, serial, f"{number} ({date}), MethodSCRIPT {script_version}")
 
     def capabilities(self) -> int:
         """Bit mask of the script commands this firmware knows (67: meas_loop_cp, 68: set_i, 31: EIS)."""

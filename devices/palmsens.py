@@ -56,6 +56,10 @@ class PalmSens(CyclerDevice):
                         f"{command}; a newer one, or a licence, is needed"
                     )
 
+    def check_reading(self) -> str:
+        """The cell's rest voltage."""
+        return f"{self.measure_rest_voltage():.5f} V at rest"
+
     def measure_rest_voltage(self) -> float:
         """Cell voltage (V) at open circuit, measured now; only while no program runs."""
         output = self._require_worker().submit(lambda: self._link.run_to_end(_MEASURE_AT_REST)).result()

@@ -127,7 +127,7 @@ def analyze(uid: Reference = "last", data: Data = None, json: Json = False) -> N
 @app.command()
 def check(station: Annotated[Path, typer.Argument(metavar="STATION")], data: Data = None) -> None:
     """Connect to every device of a station and say what answers and what is wrong."""
-    from labctl.commands.station import check_station
+    from labctl.commands.check import check_station
 
     _leave(check_station(station, data))
 
@@ -142,7 +142,7 @@ def sim(
     json: Json = False,
 ) -> None:
     """Start or find the simulated bench of a station and show its state."""
-    from labctl.commands.station import show_bench
+    from labctl.commands.bench import show_bench
 
     _leave(show_bench(station, data, cell, speed=speed, stop=stop, as_json=json))
 

@@ -6,8 +6,6 @@ A run is `runs/<UTC date>/<uid>/journal-0000.jsonl`, `-0001`, ... with one check
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import threading
 import time
@@ -18,18 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from labctl.errors import JournalError
+from labctl.files import open_to_append, sync
 from labctl.journal_alarms import AlarmStream, alarm_row
-from labctl.journal_format import LOCK_NAME, Damage, encode, is_uid, segment_name
+from labctl.journal_format import Damage, encode, is_uid
 from labctl.journal_reader import follow
-from labctl.platform import FileLock, open_to_append, sync, sync_directory
+from labctl.journal_segment import Segments
 from labctl.recovery import Recovered, recover
 
 __all__ = ["Damage", "Journal", "Recovered", "follow", "recover"]
 
 SEGMENT_LIMIT_BYTE = 64 * 1024 * 1024
 SYNC_PERIOD_SECOND = 1.0
-_RESERVE_BYTE = 1 << 20
-_RESERVE_NAME = "reserve"
 
 
 class Journal:
@@ -56,8 +53,9 @@ class Journal:
         self._data = Path(data_directory)
         self._segment_limit_byte, self._sync_period_second = segment_limit_byte, sync_period_second
         self._test_time = test_time or (lambda: float("nan"))
-        self._lock = threading.RLock()
-        self._segment: _Segment | None = None
+        self._lock = threading.RLock()  # writing
+        self._syncing = threading.Lock()  # syncing; taken before the other one
+        self._segments: Segments | None = None
         self._alarms: AlarmStream | None = None
         self._synced_streams: set[str] = set()
         self._failure: OSError | None = None
@@ -73,14 +71,15 @@ class Journal:
         Raises:
             JournalError: It cannot be written, or an earlier one could not be brought to the medium.
         """
-        with self._lock:
-            if name == "start":
-                self._start(doc)
-            elif name == "stop":
-                self._stop(doc)
-            else:
-                self._write(name, encode(name, doc), now=self._at_once(name, doc))
-                self._raise_failure()
+        if name == "start":
+            self._start(doc)
+        elif name == "stop":
+            self._stop(doc)
+        else:
+            self._write(name, encode(name, doc))
+            if self._at_once(name, doc):
+                self._sync()
+            self._raise_failure()
 
     def _at_once(self, name: str, doc: dict[str, Any]) -> bool:
         if name == "descriptor" and doc.get("name") == "steps":
@@ -90,7 +89,7 @@ class Journal:
     def _start(self, doc: dict[str, Any]) -> None:
         if self._closed.is_set():
             raise JournalError("the journal is closed; make another one for another run")
-        if self._segment is not None:
+        if self._segments is not None:
             raise JournalError(f"run {self.run_uid} is still open; a journal writes one run at a time")
         if not is_uid(doc.get("uid")):
             raise JournalError(f"start document: uid {doc.get('uid')!r}: 4 to 64 letters, digits or hyphens")
@@ -98,41 +97,61 @@ class Journal:
         line = encode("start", doc, clock=clock)
         day = datetime.fromtimestamp(doc["time"], UTC).strftime("%Y-%m-%d")
         directory = self._data / "runs" / day / doc["uid"]
-        try:
-            directory.mkdir(parents=True)
-            self._segment = _Segment(directory)
-        except OSError as error:
-            raise JournalError(f"{directory}: a run cannot be begun: {error}") from error
-        self.run_directory, self.run_uid = directory, doc["uid"]
-        self._alarms, self._synced_streams = AlarmStream(doc["uid"]), set()
-        self._failure, self._failure_told = None, False
-        self._write("start", line, now=True)
+        self._failure, self._failure_told, self._synced_streams = None, False, set()
+        with self._lock:
+            try:
+                directory.mkdir(parents=True)
+                self._segments = Segments(directory, self._segment_limit_byte)
+            except OSError as error:
+                raise JournalError(f"{directory}: a run cannot be begun: {error}") from error
+            self.run_directory, self.run_uid = directory, doc["uid"]
+            try:
+                self._write("start", line)
+            except JournalError:
+                self._end_run()  # a run that has not begun will not be ended by a stop document
+                raise
+            self._alarms = AlarmStream(doc["uid"])
+        self._sync()
         self._start_syncing()
 
     def _stop(self, doc: dict[str, Any]) -> None:
         try:
-            if self._alarms is not None and self._alarms.count:
-                counts = {**doc.get("num_events", {}), "alarms": self._alarms.count}
-                doc = {**doc, "num_events": counts}
-            self._write("stop", encode("stop", doc), now=True)
+            with self._lock:
+                alarms, self._alarms = self._alarms, None  # nothing comes after the stop document
+                if alarms is not None and alarms.count:
+                    doc = {**doc, "num_events": {**doc.get("num_events", {}), "alarms": alarms.count}}
+                self._write("stop", encode("stop", doc))
+            self._sync()
         finally:
             self._end_run()
         if not self._failure_told:
             self._raise_failure()
 
-    def _write(self, name: str, line: bytes, now: bool) -> None:
-        if self._segment is None:
-            raise JournalError(f"{name} document outside a run: no start document came before it")
-        try:
-            self._segment = self._segment.with_room_for(len(line), self._segment_limit_byte)
-            self._segment.write(line)
-            if now:
-                self._segment.sync()
-        except OSError as error:
-            self._failure, self._failure_told = error, True
-            raise JournalError(
-                f"{self._segment.path}: the {name} document cannot be written: {error}"
-            ) from error
+    def _write(self, name: str, line: bytes) -> None:
+        with self._lock:
+            if self._segments is None:
+                raise JournalError(f"{name} document outside a run: no start document came before it")
+            try:
+                self._segments.write(line)
+            except OSError as error:
+                self._failure, self._failure_told = error, True
+                raise JournalError(
+                    f"{self._segments.path}: the {name} document cannot be written: {error}"
+                ) from error
+
+    def _sync(self) -> None:
+        """Return once all that was written is on the medium; writers are not kept waiting meanwhile."""
+        with self._syncing:
+            with self._lock:
+                fds = self._segments.take_unsynced() if self._segments is not None else []
+            try:
+                for fd in fds:
+                    sync(fd)
+            except OSError as error:
+                self._failure = error
+            finally:
+                for fd in fds:
+                    os.close(fd)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -146,17 +165,7 @@ class Journal:
 
     def _sync_forever(self) -> None:
         while not self._closed.wait(self._sync_period_second):
-            with self._lock:
-                segment = self._segment
-                fd = segment.take_unsynced() if segment is not None else None
-            if fd is None:
-                continue
-            try:
-                sync(fd)  # outside the lock: a slow disk must not stall the RunEngine
-            except OSError as error:
-                self._failure = error
-            finally:
-                os.close(fd)
+            self._sync()
 
     def alarm(self, *, kind: str, source: str, value: float, limit: float, action: str) -> None:
         """Write a row of the `alarms` stream, at once and from any thread.
@@ -172,11 +181,13 @@ class Journal:
         """
         row = alarm_row(self._test_time(), kind, source, value, limit, action)
         with self._lock:
-            if self._segment is not None and self._alarms is not None:
-                for name, doc in self._alarms.documents(row):
-                    self._write(name, encode(name, doc), now=name == "event")
-                return
-        self._alarm_outside(row)
+            inside = self._alarms is not None
+            for name, doc in self._alarms.documents(row) if self._alarms is not None else ():
+                self._write(name, encode(name, doc))
+        if inside:
+            self._sync()
+        else:
+            self._alarm_outside(row)
 
     def _alarm_outside(self, row: dict[str, Any]) -> None:
         path = self._data / "alarms.jsonl"
@@ -193,94 +204,15 @@ class Journal:
             raise JournalError(f"{path}: the alarm cannot be written: {error}") from error
 
     def _end_run(self) -> None:
-        if self._segment is not None:
-            self._segment.close()
-        self._segment = self._alarms = None
+        with self._lock:
+            if self._segments is not None:
+                self._segments.close()
+            self._segments = self._alarms = None
 
     def close(self) -> None:
         """Stop syncing and let go of the run; a run without stop document is then "interrupted"."""
         self._closed.set()
-        with self._lock:
-            if self._segment is not None:
-                with contextlib.suppress(OSError):
-                    self._segment.sync()
-            self._end_run()
+        self._sync()
+        self._end_run()
         if self._syncer is not None:
             self._syncer.join()
-
-
-class _Segment:
-    """The file that is being written, the run's lock, and a reserve that lets a run end on a full disk."""
-
-    def __init__(self, directory: Path, number: int = 0, lock: FileLock | None = None) -> None:
-        self._directory, self._number = directory, number
-        self._lock = lock or FileLock(directory / LOCK_NAME)
-        if not self._lock.acquire():
-            raise OSError(errno.EBUSY, f"locked by process {self._lock.owner_pid()}")
-        self.path = directory / segment_name(number)
-        if number == 0:
-            _reserve(directory / _RESERVE_NAME)
-        self._fd = open_to_append(self.path, new=True)
-        self._size = 0
-        self._torn = self._unsynced = False
-        sync_directory(directory)
-        sync_directory(directory.parent)
-
-    def with_room_for(self, length_byte: int, limit_byte: int) -> _Segment:
-        """This segment, or the next one when this is full."""
-        if self._size == 0 or self._size + length_byte <= limit_byte:
-            return self
-        self.sync()
-        following = _Segment(self._directory, self._number + 1, self._lock)
-        os.close(self._fd)
-        return following
-
-    def write(self, line: bytes) -> None:
-        """Append one line with one write; what a failed write left is closed off before the next."""
-        data = b"\n" + line if self._torn else line
-        self._unsynced = True
-        try:
-            written = os.write(self._fd, data)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                (self._directory / _RESERVE_NAME).unlink(missing_ok=True)
-            raise
-        self._size += written
-        self._torn = written < len(data)
-        if self._torn:
-            (self._directory / _RESERVE_NAME).unlink(missing_ok=True)
-            raise OSError(
-                errno.ENOSPC, f"{written} of {len(data)} bytes written: {os.strerror(errno.ENOSPC)}"
-            )
-
-    def sync(self) -> None:
-        """Return once all that was written is on the medium."""
-        self._unsynced = False
-        sync(self._fd)
-
-    def take_unsynced(self) -> int | None:
-        """A duplicate of the file's descriptor if there is something to sync; the caller closes it."""
-        if not self._unsynced:
-            return None
-        self._unsynced = False
-        return os.dup(self._fd)
-
-    def close(self) -> None:
-        """Close the file, free the reserve, release the run's lock."""
-        os.close(self._fd)
-        (self._directory / _RESERVE_NAME).unlink(missing_ok=True)
-        self._lock.release()
-
-
-def _reserve(path: Path) -> None:
-    if not hasattr(os, "posix_fallocate"):
-        return
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        os.posix_fallocate(fd, 0, _RESERVE_BYTE)
-    except OSError as error:
-        path.unlink()
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot reserve
-            raise
-    finally:
-        os.close(fd)

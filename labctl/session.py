@@ -50,6 +50,7 @@ def open_session(
     *,
     fresh_bench: bool = False,
     connect: bool = True,
+    start_bench: bool | None = None,
     context_managers: Sequence[Any] = (),
 ) -> Iterator[Session]:
     """Open the station: bench if it is simulated, devices by their registered drivers, journal, RunEngine.
@@ -60,6 +61,7 @@ def open_session(
         data_directory: where runs go; created when missing.
         fresh_bench: a private simulated bench that ends with the session.
         connect: connect the devices; without, nothing on the wire is touched.
+        start_bench: start the bench of a simulated station; by default when devices are connected.
         context_managers: of the RunEngine, for instance what Ctrl-C does.
 
     Raises:
@@ -71,7 +73,7 @@ def open_session(
     with ExitStack() as stack:
         data_directory.mkdir(parents=True, exist_ok=True)
         bench = None
-        if station.simulate is not None and connect:
+        if station.simulate is not None and (connect if start_bench is None else start_bench):
             bench = load_bench()(station, data_directory, cell=cell, fresh=fresh_bench)
             stack.callback(bench.close)
         clock: Clock = bench.clock if bench is not None else MonotonicClock()
@@ -85,8 +87,8 @@ def open_session(
         for role, device in devices.items():
             device.on_alarm = journal.alarm
             if connect:
-                _connect(station, role, device)
-                stack.callback(device.disconnect)
+                connect_device(station, role, device)
+            stack.callback(device.disconnect)
         stack.callback(_end_paused_run, engine)
         yield session
 
@@ -109,7 +111,8 @@ def _make_device(station: Station, role: str, cell: Cell, clock: Clock, bench: A
         raise ConfigurationError(where, f"devices.{role}.options", dict(entry.options), str(error)) from error
 
 
-def _connect(station: Station, role: str, device: Any) -> None:
+def connect_device(station: Station, role: str, device: Any) -> None:
+    """Connect one device; where it cannot be reached, say which field of which file to look at."""
     try:
         device.connect()
     except PortInUseError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -81,6 +82,11 @@ class BenchHandle:
     def truth(self) -> dict[str, Any]:
         """What measurements on the mounted pellet ought to find."""
         return self._connection.call("truth")
+
+    def impedance(self, frequency_hertz: Sequence[float]) -> list[complex]:
+        """The pellet's true impedance (ohm, capacitive < 0) about its present state, without noise."""
+        answer = self._connection.call("impedance", frequency_hertz=[float(f) for f in frequency_hertz])
+        return [complex(*pair) for pair in answer]
 
     def surroundings(self) -> dict[str, float]:
         """Die and press now: temperature_kelvin, line_pressure_pa, force_newton, stack_pressure_pa."""

@@ -28,7 +28,7 @@ LINE_FAULTS = {
 }
 _ENDLESS = frozenset({"slow", "silent"})
 _PACKAGES_ONLY = frozenset({"nan", "overrange"})
-_MEASURED = re.compile(rb"(?<=[P;])(ab|ba).{8}(,1.)?")
+_MEASURED = re.compile(rb"(?<=[P;])(ab|ba|c[cdhijk]).{8}(,1.)?")
 
 
 @dataclass

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.sim.pellet import Pellet
+from devices.sim.pellet_impedance import ComplexArray
 
 Array = NDArray[np.float64]
 _RAIL_VOLT = 12.0  # where a galvanostat without a cell ends up: beyond every limit
@@ -43,6 +44,10 @@ class TwoPole(Protocol):
 
     def reading(self) -> tuple[float, float]:
         """Noise-free voltage and current now."""
+        ...
+
+    def impedance(self, frequency_hertz: Array) -> ComplexArray:
+        """Impedance (ohm, capacitive < 0) at frequencies (Hz) about the present state, which it leaves."""
         ...
 
     @property
@@ -86,6 +91,10 @@ class OpenLeads:
         """Voltage and current now."""
         return self._volt, 0.0
 
+    def impedance(self, frequency_hertz: Array) -> ComplexArray:
+        """No current flows at any frequency."""
+        return np.full(np.shape(frequency_hertz), complex(np.inf, 0.0))
+
 
 class MountedPellet:
     """A pellet in the bench. `cell_id` names its record; its own time is shifted to the bench's clock."""
@@ -128,6 +137,10 @@ class MountedPellet:
     def reading(self) -> tuple[float, float]:
         """Noise-free voltage and current now."""
         return self.pellet.voltage_volt, self.pellet.current_ampere
+
+    def impedance(self, frequency_hertz: Array) -> ComplexArray:
+        """Impedance at frequencies about the present state, which it leaves."""
+        return self.pellet.impedance(frequency_hertz)
 
     def set_surroundings(self, temperature_kelvin: float, pressure_pa: float) -> None:
         """Temperature and stack pressure from the present instant on."""

@@ -1,13 +1,13 @@
 """The emulated PalmSens EmStat4 HR: its communication protocol, around the MethodSCRIPT interpreter.
 
 It answers as the instrument does: the first letter of the command and the result, or `<letter>!XXXX`; after
-an error it is deaf for a while. Emulated is a unit without licences for impedance and voltammetry; such
-commands are refused with 4034 and missing from the capabilities.
+an error it is deaf for a while. Emulated is a unit without a licence for voltammetry; such commands are refused
+with 4034 and missing from the capabilities.
 
 What the published texts leave open is answered so: an abort ends the measurement loop with `*`; a run-time
 error is the last line of a script's output; a change of the control mode opens the circuit; the set potential
 of `meas_loop_ca` and the set current of `meas_loop_cp` have the types da and db, without metadata, as in the
-vendor's samples.
+vendor's samples; `time(t)` of an impedance loop is what `timer_get` would say at each point.
 """
 
 from __future__ import annotations

@@ -88,8 +88,9 @@ class PelletNetwork:
 
         i0 = i0(0.5) 2 sqrt(x (1 - x)) / (1 + exp((x - x_f) / w)), the root rounded off near 0 and 1. The last
         factor, of `exchange_fade_*`, makes the charge-transfer resistance rise steeply as x -> 1, as is
-        measured near 0 % state of charge: tenfold at x = 0.95. A plain factor 1 - x would do so too, but cost 5 % of the bare pellet's capacity
-        at 2C, where the reference is to be met within 3 %, and bend the pulses of a GITT below x = 0.85.
+        measured near 0 % state of charge: tenfold at x = 0.95. A plain factor 1 - x would do so too, but cost
+        5 % of the bare pellet's capacity at 2C, where the reference is to be met within 3 %, and bend the
+        pulses of a GITT below x = 0.85.
         """
         x = np.minimum(np.maximum(stoichiometry, -_BEYOND), 1.0 + _BEYOND)
         sites = x - x * x

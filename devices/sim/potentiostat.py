@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import isfinite, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,13 @@ from devices.sim.emstat import MODE_GALVANOSTAT, MODE_OFF
 from devices.sim.mounted import OpenLeads, TwoPole
 from devices.sim.packages import Number
 from devices.sim.record import BenchRecord
+from devices.sim.script_grammar import GALVANOSTATIC_LOOPS
 from devices.sim.script_syntax import ScriptError
 
 Array = NDArray[np.float64]
 VOLTAGE_NOISE_VOLT = 30e-6  # rms
 CURRENT_NOISE_RELATIVE, CURRENT_NOISE_AMPERE = 1e-4, 1e-9
-_OVERLOAD = 2
+OVERLOAD, UNDERLOAD = 2, 4  # status bits
 _WRONG_MODE, _OCP_CELL_ON, _NEEDS_CELL_ON, CRITICAL_OVERLOAD = 0x0023, 0x0014, 0x4027, 0x0032
 _NOISE_BLOCK = 4096
 
@@ -110,29 +111,32 @@ class Potentiostat:
             self.leads.open_circuit()
             self._note_circuit(current, reason)
 
-    def begin_loop(self, name: str, set_point: Number | None) -> None:
-        """What a measurement loop asks of the instrument; its set point is applied at once."""
+    def begin_loop(
+        self, name: str, set_point: Number | None, amplitude_ampere: Number | None = None
+    ) -> None:
+        """What a measurement loop asks of the instrument; its set point is applied at once.
+
+        The peak of an AC current (`amplitude_ampere`, rms) has to be within the range of what is driven.
+        """
         if name == "meas_loop_ocp":
             if self.closed:
                 raise ScriptError(_OCP_CELL_ON)
             return
-        modes = (MODE_GALVANOSTAT,) if name == "meas_loop_cp" else emstat.POTENTIOSTAT_MODES
-        self._require_mode(modes)
+        galvanostatic = name in GALVANOSTATIC_LOOPS
+        self._require_mode((MODE_GALVANOSTAT,) if galvanostatic else emstat.POTENTIOSTAT_MODES)
         if not self.closed:
             raise ScriptError(_NEEDS_CELL_ON)
-        apply = self.set_current if name == "meas_loop_cp" else self.set_potential
+        if amplitude_ampere is not None and amplitude_ampere * sqrt(2) > self.range_of("db")[0] * (1 + 1e-9):
+            raise ScriptError(emstat.BAD_AMPLITUDE)
+        apply = self.set_current if galvanostatic else self.set_potential
         apply(set_point if set_point is not None else 0.0)
 
     # ---- measuring
     def measure(self, times_second: Array) -> tuple[list[float], list[float], int]:
         """Voltages (V) and currents (A) with noise, and how many ticks come before a critical overload."""
         volt, ampere = self.leads.terminal(times_second)
-        good = len(times_second)
-        if self.closed:
-            critical = (np.abs(volt) > emstat.POTENTIAL_LIMIT_VOLT) | (
-                np.abs(ampere) > emstat.CURRENT_LIMIT_AMPERE * (1 + 1e-9)
-            )
-            good = int(critical.argmax()) if critical.any() else good
+        critical = self._is_critical(volt, ampere)
+        good = int(critical.argmax()) if critical.any() else len(times_second)
         noise = self.noise.peek(len(times_second))
         measured_volt = volt + VOLTAGE_NOISE_VOLT * noise[:, 0]
         if self.closed:
@@ -140,29 +144,44 @@ class Potentiostat:
             ampere = ampere + spread * noise[:, 1]
         return measured_volt.tolist(), ampere.tolist(), good
 
+    @property
+    def critical(self) -> bool:
+        """Whether the cell is critically overloaded now."""
+        volt, ampere = self.leads.reading()
+        return bool(self._is_critical(np.array([volt]), np.array([ampere]))[0])
+
+    def _is_critical(self, volt: Array, ampere: Array) -> NDArray[np.bool_]:
+        too_much = np.abs(volt) > emstat.POTENTIAL_LIMIT_VOLT
+        too_much |= np.abs(ampere) > emstat.CURRENT_LIMIT_AMPERE * (1 + 1e-9)
+        return too_much & self.closed
+
+    def range_of(self, kind: str, value: Number = 0.0) -> tuple[float, int]:
+        """Full scale (V or A) and index of the range in use: ab, ba for a measured value, db as set."""
+        if kind == "db":
+            low, high = self._ranges.get("db", (0.0, emstat.CURRENT_LIMIT_AMPERE))
+            return emstat.current_range(max(abs(low), abs(high)))
+        choose = emstat.potential_range if kind == "ab" else emstat.current_range
+        return choose(self._ranged(kind, value))
+
     def voltage_metadata(self, value: Number) -> str:
         """Status and range index of a measured voltage."""
-        status = _OVERLOAD if self.closed and self.mode == MODE_GALVANOSTAT and self._too_much() else 0
-        return f",1{status:X},2{emstat.potential_range(self._ranged('ab', value)):02X}"
+        status = OVERLOAD if self.closed and self.mode == MODE_GALVANOSTAT and self._too_much() else 0
+        return f",1{status:X},2{self.range_of('ab', value)[1]:02X}"
 
     def current_metadata(self, value: Number) -> str:
         """Status and range index of a measured current."""
-        full_scale, index = emstat.current_range(self._ranged("ba", value))
-        status = _OVERLOAD if abs(value) > full_scale * (1 + 1e-3) else 0
+        full_scale, index = self.range_of("ba", value)
+        status = OVERLOAD if abs(value) > full_scale * (1 + 1e-3) else 0
         return f",1{status:X},2{index:02X}"
 
     @property
     def applied_ampere(self) -> float:
         """What the galvanostat drives: its set point, at most the full scale of its range."""
-        full_scale = self._full_scale()
+        full_scale = self.range_of("db")[0]
         return min(max(self.set_point_ampere, -full_scale), full_scale)
 
-    def _full_scale(self) -> float:
-        low, high = self._ranges.get("db", (0.0, emstat.CURRENT_LIMIT_AMPERE))
-        return emstat.current_range(max(abs(low), abs(high)))[0]
-
     def _too_much(self) -> bool:
-        return abs(self.set_point_ampere) > self._full_scale() * (1 + 1e-9)
+        return abs(self.set_point_ampere) > self.range_of("db")[0] * (1 + 1e-9)
 
     def _ranged(self, kind: str, value: Number) -> float:
         """The magnitude whose range is in use: that of the value, kept between those allowed."""

@@ -7,7 +7,7 @@ import re
 from devices.sim import emstat
 from devices.sim import script_syntax as syntax
 from devices.sim.packages import parse_literal
-from devices.sim.script_grammar import REFUSALS
+from devices.sim.script_grammar import REFUSALS, SWEEP_OPTIONS, SWEEPS
 from devices.sim.script_syntax import Element, Literal, ScriptError, Text, Variable
 from devices.sim.script_words import BAD_LITERAL, UNEXPECTED_CHARACTER, Word
 
@@ -19,6 +19,7 @@ _LONGEST_NAME, _LARGEST_ARRAY = 64, 100_000
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _ELEMENT = re.compile(r"([a-z][a-z0-9_]*)\[([A-Za-z0-9_]*)\]\Z")
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_OPTION = re.compile(r"(\w+)\((.*)\)\Z")
 _ADD_MEAS = re.compile(r"add_meas\(0 (\w+) (\w+)\)\Z")
 
 
@@ -99,18 +100,22 @@ class ArgumentReader:
             raise ScriptError(NOT_DECLARED, line, word.column)
         return Variable(self._variables[word.text])
 
-    def extra_outputs(self, words: list[Word], line: int) -> tuple[syntax.ExtraOutput, ...]:
-        """The optional arguments of a measurement loop: `add_meas(0 ab x)` and nothing else."""
-        found = []
+    def extra_outputs(self, loop: str, words: list[Word], line: int) -> tuple[syntax.ExtraOutput, ...]:
+        """The optional arguments of a measurement loop, in any order.
+
+        Sweeps have `eis_acdc(e_ac e_dc i_ac i_dc)` and `time(t)`, the other loops `add_meas(0 ab x)`.
+        """
+        found: list[syntax.ExtraOutput] = []
         for word in words:
             if word.kind != "option":
                 raise ScriptError(UNEXPECTED_ARGUMENT, line, word.column)
-            match = _ADD_MEAS.match(word.text)
-            if match is None or match[1] not in ("ab", "ba"):
+            pairs = _sweep_option(word.text) if loop in SWEEPS else _extra_reading(word.text)
+            if not pairs:
                 raise ScriptError(BAD_OPTION, line, word.column)
-            if match[2] not in self._variables:
-                raise ScriptError(NOT_DECLARED, line, word.column)
-            found.append(syntax.ExtraOutput(match[1], self._variables[match[2]]))
+            for kind, name in pairs:
+                if name not in self._variables:
+                    raise ScriptError(NOT_DECLARED, line, word.column)
+                found.append(syntax.ExtraOutput(kind, self._variables[name]))
         return tuple(found)
 
     def _element(self, array: str, index: str, word: Word, line: int) -> Element:
@@ -147,6 +152,20 @@ class ArgumentReader:
             raise ScriptError(NAME_TOO_LONG, line, word.column)
         if word.text in self._variables or word.text in self._arrays:
             raise ScriptError(DECLARED_TWICE, line, word.column)
+
+
+def _extra_reading(option: str) -> list[tuple[str, str]]:
+    """Type and variable of `add_meas(0 ab x)`; [] for anything else."""
+    match = _ADD_MEAS.match(option)
+    return [(match[1], match[2])] if match and match[1] in ("ab", "ba") else []
+
+
+def _sweep_option(option: str) -> list[tuple[str, str]]:
+    """Types and variables of an optional argument of a sweep; [] if there is none such."""
+    match = _OPTION.match(option)
+    kinds = SWEEP_OPTIONS.get(match[1], ()) if match else ()
+    names = match[2].split() if match else []
+    return list(zip(kinds, names, strict=True)) if len(kinds) == len(names) else []
 
 
 def _kind_refusal(kind: str, operand: syntax.Operand) -> int | None:

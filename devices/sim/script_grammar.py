@@ -1,7 +1,7 @@
 """MethodSCRIPT commands: what arguments each takes, which literals it refuses, what exists but is not here.
 
 Capability bits: vendor's tables for the commands `CM` (script) and `CC` (communication). Emulated is an
-EmStat4 HR without licences for impedance and the voltammetric techniques.
+EmStat4 HR without licences for the voltammetric techniques.
 """
 
 from __future__ import annotations
@@ -50,8 +50,18 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "meas_loop_ocp": ("var", "in", "in"),
     "meas_loop_cp": ("var", "var", "in", "in", "in"),
     "meas_loop_ca": ("var", "var", "in", "in", "in"),
+    # frequency, Z', Z", amplitude (rms), first and last frequency, how many, DC potential or current
+    "meas_loop_eis": ("var", "var", "var", "in", "in", "in", "in", "in"),
+    "meas_loop_geis": ("var", "var", "var", "in", "in", "in", "in", "in"),
 }
-TECHNIQUE_IDS = {"meas_loop_ca": "0007", "meas_loop_cp": "000A", "meas_loop_ocp": "000B"}
+TECHNIQUE_IDS = {
+    "meas_loop_ca": "0007", "meas_loop_cp": "000A", "meas_loop_ocp": "000B", "meas_loop_eis": "000D",
+    "meas_loop_geis": "000E",
+}  # fmt: skip
+GALVANOSTATIC_LOOPS = frozenset({"meas_loop_cp", "meas_loop_geis"})
+SWEEPS = frozenset({"meas_loop_eis", "meas_loop_geis"})
+SWEEP_OPTIONS = {"eis_acdc": ("ch", "ci", "cj", "ck"), "time": ("eb",)}
+"""Optional arguments of sweeps: types of the variables in their brackets (E rms, E, I rms, I; time)."""
 OPERATORS = ("<", "<=", ">", ">=", "==")
 BLOCK_COMMANDS = ("if", "elseif", "else", "endif", "loop", "endloop", "on_finished:")
 DECLARATIONS = ("var", "array")
@@ -75,6 +85,16 @@ REFUSALS: dict[tuple[str, int], Callable[[Number], int | None]] = {
     ("meas_loop_ca", 2): emstat.refuse_potential,
     ("meas_loop_ca", 3): emstat.refuse_interval,
     ("meas_loop_ca", 4): emstat.refuse_duration,
+    ("meas_loop_eis", 3): emstat.refuse_potential_amplitude,
+    ("meas_loop_eis", 4): emstat.refuse_frequency,
+    ("meas_loop_eis", 5): emstat.refuse_frequency,
+    ("meas_loop_eis", 6): emstat.refuse_points,
+    ("meas_loop_eis", 7): emstat.refuse_potential,
+    ("meas_loop_geis", 3): emstat.refuse_current_amplitude,
+    ("meas_loop_geis", 4): emstat.refuse_frequency,
+    ("meas_loop_geis", 5): emstat.refuse_frequency,
+    ("meas_loop_geis", 6): emstat.refuse_points,
+    ("meas_loop_geis", 7): emstat.refuse_current,
 }
 """Checks of single arguments by command and position: literals at upload, variables at run time."""
 
@@ -91,7 +111,7 @@ SET_RANGE_IN_MEASUREMENT = {"da": 0x4032, "db": 0x4033}
 NOT_LICENSED = frozenset(
     f"meas_loop_{technique}"
     for technique in (
-        "lsv", "cv", "dpv", "swv", "npv", "pad", "eis", "lsp", "geis", "acv", "ca_alt_mux", "cp_alt_mux",
+        "lsv", "cv", "dpv", "swv", "npv", "pad", "lsp", "acv", "ca_alt_mux", "cp_alt_mux",
         "ocp_alt_mux", "eis_dual",
     )
 ) | {"meas_fast_cv", "meas_fast_ca", "meas_ms_eis", "meas_scp"}  # fmt: skip
@@ -110,11 +130,11 @@ _SCRIPT_BITS = {
     "var": 1, "array": 2, "store_var": 3, "copy_var": 4, "add_var": 5, "sub_var": 6, "mul_var": 7,
     "div_var": 8, "set_e": 9, "set_int": 10, "await_int": 11, "wait": 12, "loop": 13, "endloop": 14,
     "breakloop": 15, "if": 16, "else": 17, "elseif": 18, "endif": 19, "meas": 21, "meas_loop_ca": 28,
-    "meas_loop_ocp": 30, "set_autoranging": 32, "pck_start": 33, "pck_add": 34, "pck_end": 35,
+    "meas_loop_ocp": 30, "meas_loop_eis": 31, "set_autoranging": 32, "pck_start": 33, "pck_add": 34, "pck_end": 35,
     "set_max_bandwidth": 36, "cell_on": 38, "cell_off": 39, "set_pgstat_mode": 40, "send_string": 41,
     "set_pgstat_chan": 42, "set_script_output": 52, "array_get": 53, "array_set": 54, "abort": 62,
     "timer_start": 63, "timer_get": 64, "set_range": 65, "set_range_minmax": 66, "meas_loop_cp": 67,
-    "set_i": 68, "set_acquisition_frac_autoadjust": 91, "alter_vartype": 92,
+    "set_i": 68, "meas_loop_geis": 70, "set_acquisition_frac_autoadjust": 91, "alter_vartype": 92,
 }  # fmt: skip
 _COMMUNICATION_BITS = {
     "t": 1, "CC": 32, "CM": 33, "S": 34, "G": 35, "l": 36, "r": 37, "e": 38, "Fmscr": 43, "Lmscr": 44,

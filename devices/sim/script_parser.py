@@ -140,7 +140,7 @@ class ScriptParser:
             self._refuse(NESTED_LOOP, head)
         kinds = grammar.SIGNATURES[head.text]
         found = self._reader.arguments(head.text, kinds, words[: len(kinds)], self._line)
-        extra = self._reader.extra_outputs(words[len(kinds) :], self._line)
+        extra = self._reader.extra_outputs(head.text, words[len(kinds) :], self._line)
         first = kinds.index("in")
         outputs = tuple(a.index for a in found[:first] if isinstance(a, syntax.Variable))
         numbers = tuple(a for a in found[first:] if isinstance(a, syntax.Operand))

@@ -10,17 +10,20 @@ import numpy as np
 
 from devices.sim import script_syntax as syntax
 from devices.sim.clock import VirtualClock
+from devices.sim.emstat import NO_STEPS
 from devices.sim.packages import Number
 from devices.sim.potentiostat import CRITICAL_OVERLOAD, Potentiostat
 from devices.sim.script_code import Compiler, takes_time
 from devices.sim.script_commands import BREAK, ScriptAbort, Step
-from devices.sim.script_grammar import REFUSALS, SIGNATURES, TECHNIQUE_IDS
+from devices.sim.script_grammar import GALVANOSTATIC_LOOPS, REFUSALS, SIGNATURES, SWEEPS, TECHNIQUE_IDS
 from devices.sim.script_memory import NANOSECOND, Memory
 from devices.sim.script_requests import Requests
+from devices.sim.script_sweep import GUARD_SECOND, Sweep, frequencies
 from devices.sim.script_syntax import Branches, Command, Loop, Measurement, Node, ScriptError
 from devices.sim.script_ticks import TickLoop
 
-NO_STEPS, NOT_SUPPORTED = 0x4029, 0x001B
+NOT_SUPPORTED = 0x001B
+_GUARD_NANOSECOND = round(GUARD_SECOND * NANOSECOND)
 _ROUND_NANOSECOND = 1_000_000  # a round of a plain loop takes the instrument about a millisecond
 
 
@@ -170,7 +173,7 @@ class ScriptRun:
         self._memory.say("M" + TECHNIQUE_IDS[node.name])
         requests.measuring, requests.loop_stopped = True, False
         try:
-            await self._ticks(loop)
+            await (self._points(loop) if isinstance(loop, Sweep) else self._ticks(loop))
         except ScriptAbort:
             self._memory.say("*")
             raise
@@ -178,27 +181,56 @@ class ScriptRun:
             requests.measuring = False
         self._memory.say("*")
 
-    def _begin(self, node: Measurement) -> TickLoop:
+    def _begin(self, node: Measurement) -> TickLoop | Sweep:
         first = len(SIGNATURES[node.name]) - len(node.numbers)
         numbers = [self._checked(node.name, first + n, a, node.line) for n, a in enumerate(node.numbers)]
+        try:
+            return self._begin_sweep(node, *numbers) if node.name in SWEEPS else self._begin_ticks(node, numbers)
+        except ScriptError as error:
+            raise ScriptError(error.code, node.line) from None
+
+    def _begin_sweep(
+        self, node: Measurement, amplitude: Number, first: Number, last: Number, count: Number, set_point: Number
+    ) -> Sweep:
+        amplitude_ampere = amplitude if node.name in GALVANOSTATIC_LOOPS else None
+        self._front.begin_loop(node.name, set_point, amplitude_ampere)
+        return Sweep(
+            node,
+            self._compiler.block(node.body),
+            self._memory,
+            self._front,
+            amplitude=amplitude,
+            frequencies_hertz=frequencies(first, last, int(count)),
+        )
+
+    def _begin_ticks(self, node: Measurement, numbers: list[Number]) -> TickLoop:
         interval, duration = numbers[-2:]
         count = floor(duration / interval + 1e-9)
         if count < 1:
-            raise ScriptError(NO_STEPS, node.line)
-        try:
-            self._front.begin_loop(node.name, numbers[0] if len(numbers) == 3 else None)
-        except ScriptError as error:
-            raise ScriptError(error.code, node.line) from None
-        body = self._compiler.block(node.body)
+            raise ScriptError(NO_STEPS)
+        self._front.begin_loop(node.name, numbers[0] if len(numbers) == 3 else None)
         return TickLoop(
             node,
-            body,
+            self._compiler.block(node.body),
             self._memory,
             self._front,
             base_second=self._base_second,
             interval_nanosecond=round(interval * NANOSECOND),
             count=count,
         )
+
+    async def _points(self, sweep: Sweep) -> None:
+        memory, requests = self._memory, self.requests
+        while (due := sweep.next_due_nanosecond()) is not None:
+            while memory.now_nanosecond < due:
+                due += await self._sleep_to(min(memory.now_nanosecond + _GUARD_NANOSECOND, due))
+                if requests.loop_stopped:
+                    return
+                sweep.guard()
+            signal = sweep.run(self.now_second)
+            await self._settle()
+            if signal is not None or requests.loop_stopped:
+                return
 
     async def _ticks(self, loop: TickLoop) -> None:
         while loop.left and not self.requests.loop_stopped:

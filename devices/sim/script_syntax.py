@@ -108,7 +108,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class ExtraOutput:
-    """`add_meas(0 ab x)`: one more measured value of each tick."""
+    """One more value of each tick or point, by an optional argument such as `add_meas(0 ab x)`."""
 
     kind: str
     variable: int

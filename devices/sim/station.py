@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from devices.sim.cell_store import CellStore
@@ -117,6 +118,7 @@ class Bench:
             "mount": self._mount,
             "cell": self._cell_state,
             "truth": lambda: self._mounted().pellet.truth(),
+            "impedance": self._impedance,
             "surroundings": self._surroundings_state,
             "record": self._record.entries,
             "inject": self._inject,
@@ -191,6 +193,12 @@ class Bench:
 
     def _inject(self, role: str, fault: str, arguments: dict[str, Any] | None = None) -> None:
         self._instrument(role).inject(fault, **(arguments or {}))
+
+    def _impedance(self, frequency_hertz: list[float]) -> list[tuple[float, float]]:
+        cell = self._mounted()
+        cell.advance_to(self._clock.now)
+        values = cell.pellet.impedance(np.asarray(frequency_hertz, dtype=float))
+        return [(float(z.real), float(z.imag)) for z in values]
 
     def _surroundings_state(self) -> dict[str, float]:
         around = self._surroundings

@@ -10,6 +10,7 @@ import pytest
 
 from devices.sim.pellet import Pellet
 from devices.sim.pellet_parameters import PelletParameters
+from devices.sim.pellet_schedule import StepSchedule
 
 ONE_C_AMPERE = 200.0 * 8.4e-6  # 200 mAh/g times the active mass of the default pellet, kg -> A
 
@@ -160,6 +161,26 @@ def test_far_beyond_empty_or_full_the_voltage_stays_finite_and_the_charge_exact(
     assert np.isfinite(pellet.voltage_volt)
     assert not 0.0 < pellet.stoichiometry < 1.0
     assert pellet.charge_ah == pytest.approx(rate * ONE_C_AMPERE * 3000.0 / 3600.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sudden_changes_of_everything_with_far_too_long_steps_are_still_solved(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    first = 10.0 ** random.uniform(-5.0, 2.0)
+    long_steps = StepSchedule(first_second=first, first_environment_second=first, growth=3.0)
+    pellet = Pellet(PelletParameters.bare(slices=3, modes=30), stoichiometry=0.7, schedule=long_steps)
+    changes = [
+        lambda: pellet.set_current(random.normal() * 5e-3),
+        lambda: pellet.set_voltage(random.uniform(-1.0, 5.0)),
+        lambda: pellet.open_circuit(),
+        lambda: pellet.set_temperature(random.uniform(230.0, 360.0)),
+        lambda: pellet.set_pressure(10.0 ** random.uniform(4.5, 8.5)),
+    ]
+    for _ in range(30):
+        changes[random.integers(len(changes))]()
+        for _ in range(random.integers(1, 8)):
+            pellet.move_to(pellet.horizon())
+        assert np.isfinite([pellet.voltage_volt, pellet.current_ampere]).all()
 
 
 @pytest.mark.parametrize("control", ["current", "voltage", "open"])

@@ -8,6 +8,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from devices.sim.materials import FARADAY_CONSTANT, ocp_and_slope, oregan_diffusivity, sphere_roots
 from devices.sim.pellet import Pellet
+from devices.sim.pellet_network import build_network
 from devices.sim.pellet_parameters import PelletParameters
 from devices.sim.pellet_schedule import StepSchedule
 
@@ -63,6 +64,18 @@ def test_open_circuit_potential_falls_everywhere_with_the_slope_it_states() -> N
     assert np.all(slope < 0.0)
     assert np.abs(np.gradient(potential, x) - slope)[1:-1].max() < 2e-2 * np.abs(slope).max()
     assert potential[x > 0.96].max() < 1.0 < potential[x < 0.94].min()
+
+
+@pytest.mark.parametrize("temperature_kelvin", [250.0, 298.15, 360.0])
+@pytest.mark.parametrize("current_density", [-1e4, -1.0, 1e4])
+def test_more_lithium_at_the_surface_always_lowers_the_potential_that_drives_a_current(
+    temperature_kelvin: float, current_density: float
+) -> None:
+    network = build_network(PelletParameters.bare(), temperature_kelvin, 50e6)
+    surface = np.linspace(-1.0, 2.0, 30001)
+    u, _, slope = network.interface(np.full_like(surface, current_density), surface)
+    assert np.all(slope < 0.0)
+    assert np.all(np.diff(u) < 0.0)
 
 
 @pytest.mark.parametrize(("stoichiometry", "expected"), [(0.25, 2.0e-14), (0.5, 7.3e-15), (0.8, 3.0e-15)])

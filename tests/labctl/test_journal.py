@@ -227,14 +227,14 @@ def test_an_alarm_without_reading_or_test_time_is_nan_and_outside_a_run_goes_to_
 def test_what_is_written_is_synced_within_a_second_or_so(tmp_path: Path) -> None:
     journal = Journal(tmp_path, sync_period_second=0.02)
     _, descriptor = begin(journal)
-    segment = journal._segment
+    segment = journal._segments
     assert segment is not None
     journal("event", event(descriptor, row(1.0)))
     for _ in range(250):
-        if not segment._unsynced:
+        if not segment._changed:
             break
         threading.Event().wait(0.02)
-    assert not segment._unsynced
+    assert not segment._changed
     journal.close()
 
 

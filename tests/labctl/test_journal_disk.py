@@ -120,6 +120,31 @@ def test_on_a_full_disk_the_reserve_takes_the_stop_document(tmp_path: Path) -> N
         subprocess.run(["umount", disk], check=True)
 
 
+UNSTARTED = """
+import resource, sys
+from pathlib import Path
+from event_model import compose_run
+from labctl.errors import JournalError
+from labctl.journal import Journal
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_060_000, 1_060_000))
+journal = Journal(Path(sys.argv[1]))
+try:
+    journal("start", compose_run(metadata={"protocol": "x" * 2_000_000}).start_doc)
+except JournalError as error:
+    print("the start document cannot be written" in str(error))
+run = compose_run()
+journal("start", run.start_doc)
+journal("stop", run.compose_stop())
+"""
+
+
+@linux
+def test_a_run_that_could_not_begin_does_not_keep_the_next_from_beginning(tmp_path: Path) -> None:
+    assert script(UNSTARTED, tmp_path) == "True\n"
+    names = [[name for name, _ in follow(directory)] for directory in (tmp_path / "runs").glob("*/*")]
+    assert sorted(names) == [[], ["start", "stop"]]
+
+
 BROKEN = """
 import logging, os, sys
 from pathlib import Path

@@ -1,45 +1,13 @@
-"""`labctl check` and `labctl sim`: what answers at a station, and its simulated bench."""
+"""`labctl sim`: the simulated bench of a station."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
-
-from rich.console import Console
-from rich.table import Table
+from typing import Literal
 
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write, write_json
-from labctl.errors import ConfigurationError, LabctlError
+from labctl.errors import ConfigurationError
 from labctl.plugins import load_bench
-from labctl.session import open_session
-
-_HEADINGS = ("role", "maker", "model", "serial", "firmware", "address", "reading", "verdict")
-
-
-def check_station(path: Path, data: Path | None) -> int:
-    """Connect to every device of the station; 0 when all is well, 1 when something is not."""
-    station = chosen_station(path)
-    table = Table(title=f"Station {station.name}", title_justify="left")
-    for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold")
-    try:
-        with open_session(station, chosen_cell(None), chosen_data(data, station)) as session:
-            verdicts = [_row(table, role, device) for role, device in session.devices.items()]
-    except LabctlError as error:
-        write(f"station {station.name}: {error}")
-        return 1
-    Console().print(table)
-    return 0 if all(verdicts) else 1
-
-
-def _row(table: Table, role: str, device: Any) -> bool:
-    who = device.identity
-    try:
-        reading, verdict, good = f"{device.measure_rest_voltage():.5f} V", "good", True
-    except LabctlError as error:
-        reading, verdict, good = "none", str(error), False
-    table.add_row(role, who.maker, who.model, who.serial, who.firmware, device.prefix, reading, verdict)
-    return good
 
 
 def show_bench(

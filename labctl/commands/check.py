@@ -1,0 +1,65 @@
+"""`labctl check`: connect to everything at a station and say in plain words what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from labctl.commands.common import chosen_cell, chosen_data, chosen_station
+from labctl.errors import LabctlError
+from labctl.session import connect_device, open_session
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one device answered."""
+
+    role: str
+    instrument: str
+    address: str
+    reading: str
+    limits: str
+    verdict: str
+    good: bool
+
+
+def check_station(path: Path, data: Path | None) -> int:
+    """Connect to every device of the station; 0 when all is well, 1 when something is not."""
+    station = chosen_station(path)
+    with open_session(
+        station, chosen_cell(None), chosen_data(data, station), connect=False, start_bench=True
+    ) as session:
+        findings = [_examine(station, role, device) for role, device in session.devices.items()]
+    console = Console()
+    console.print(_table(station.name, findings))
+    for finding in findings:
+        if not finding.good:
+            console.print(f"{finding.role}: {finding.verdict}", markup=False, highlight=False, soft_wrap=True)
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+def _examine(station: Any, role: str, device: Any) -> Finding:
+    try:
+        connect_device(station, role, device)
+        who = device.identity
+        reading = device.check_reading()
+    except LabctlError as error:
+        return Finding(role, "-", device.prefix, "-", "-", str(error), good=False)
+    instrument = f"{who.maker} {who.model}\n{who.serial}\n{who.firmware}"
+    return Finding(role, instrument, device.prefix, reading, device.check_limits(), "good", good=True)
+
+
+def _table(name: str, findings: list[Finding]) -> Table:
+    table = Table(
+        title=f"Station {name}", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 1, 0)
+    )
+    for heading in ("role", "maker, model\nserial\nfirmware", "address", "reading", "limits", "verdict"):
+        table.add_column(heading, overflow="fold", min_width=len(heading.split("\n")[0]))
+    for f in findings:
+        verdict = f.verdict if f.good else "see below"
+        table.add_row(f.role, f.instrument, f.address, f.reading, f.limits, verdict)
+    return table
