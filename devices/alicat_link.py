@@ -6,10 +6,10 @@ before, its source (`LSS`) and the units (`DCU`) can be asked for from 10v05, th
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from math import nan
 
+from devices.alicat_answers import Answers
 from devices.alicat_protocol import (
     INVALIDATING,
     STATUS_WORDS,
@@ -28,10 +28,15 @@ from devices.transport import Line
 from labctl.errors import InstrumentError, TransportError
 
 LAYOUT_FIRMWARE, RAMP_FIRMWARE, SETPOINT_FIRMWARE, SETTINGS_FIRMWARE = (6, 0), (7, 11), (9, 0), (10, 5)
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
-_TIME_UNITS = ((4, 1.0), (5, 60.0), (6, 3600.0), (7, 86400.0))  # code of s, min, h, d; seconds
+_ABSOLUTE = 34
+_TIME_UNITS = {4: 1.0, 5: 60.0, 6: 3600.0, 7: 86400.0}  # codes of s, min, h, d; seconds
+_MILLISECOND = 1e-3  # the remaining time unit, code 3
 _RAMP_TOLERANCE = 0.1  # the instrument takes the nearest rate that it can do
 _UNITS_ALLOWED = "Pa, hPa, kPa, MPa, mbar, bar and PSI"
+_ANALOG = (
+    "its setpoint comes from the analog input (ALSS = A), so that setpoints sent to it are ignored without a "
+    "word; choose a serial setpoint at the front panel, or send LSS S (saved) or LSS U (unsaved)"
+)
 
 
 @dataclass(frozen=True)
@@ -61,20 +66,20 @@ class AlicatLink:
     def __init__(
         self, line: Line, unit_id: str, *, ambient_pressure_pa: float, timeout_second: float = 0.5
     ) -> None:
-        self._id = unit_id
+        self._id, self._answers = unit_id, Answers(unit_id)
         self._ambient_pressure_pa = ambient_pressure_pa
         self._query = LineQuery(
             line,
             end=b"\r",
             marker=f"{unit_id}VE",
-            is_marker=self._is_version,
+            is_marker=lambda text: self._answers.version(text) is not None,
             timeout_second=timeout_second,
         )
         self._layout: Layout | None = None
         self._unit = Unit(2, "Pa", 1.0)
         self._ramping = False
         self.firmware = (0, 0)
-        self.full_scale_pa = nan
+        self.full_scale_pa = nan  # highest gauge pressure it can regulate; NaN where it does not say
         self.source = (
             ""  # S saved, U unsaved serial setpoint; A analog input; "" where it cannot be asked for
         )
@@ -88,45 +93,45 @@ class AlicatLink:
             self._learn()
         except (TransportError, InstrumentError) as error:
             self._query.close()
-            raise type(error)(f"{self._query.address}: unit {self._id}: {error}") from error
+            text = str(error).removeprefix(f"{self._query.address}: ")
+            raise type(error)(f"{self._query.address}: unit {self._id}: {text}") from error
         return identity
 
     def close(self) -> None:
         """Close the port."""
         self._query.close()
 
-    def _is_version(self, text: str) -> bool:
-        return re.fullmatch(rf"{self._id}\s+\d+v\d.*", text.strip()) is not None
-
     def _identify(self) -> Identity:
-        text = self._query.ask(f"{self._id}VE", lambda t: t.strip() if self._is_version(t) else None)
-        firmware = parse_firmware(text)
-        if firmware is None or firmware < LAYOUT_FIRMWARE:
-            raise InstrumentError(f"firmware {text!r} is not supported; 6v00 or later is needed")
-        self.firmware = firmware
-        for last in (False, True):
+        version = self._query.ask(f"{self._id}VE", self._answers.version)
+        self.firmware = parse_firmware(version) or (0, 0)
+        if self.firmware < LAYOUT_FIRMWARE:
+            raise InstrumentError(f"firmware {version!r} is not supported; 6v00 or later is needed")
+        rows = self._manufacturing()
+        model, serial = rows[4].removeprefix("Model Number"), rows[5].removeprefix("Serial Number")
+        return Identity("Alicat", model.strip(), serial.strip(), version)
+
+    def _manufacturing(self) -> dict[int, str]:
+        rows: dict[int, str] = {}
+        for _ in range(2):  # a line may have been damaged
             rows = parse_manufacturing(self._query.listing(f"{self._id}??M*"), self._id)
             if 4 in rows and 5 in rows:
-                break
-            if last:
-                raise InstrumentError(f"model and serial number are missing in the answer to ??M*: {rows!r}")
-        model, serial = rows[4].removeprefix("Model Number"), rows[5].removeprefix("Serial Number")
-        return Identity("Alicat", model.strip(), serial.strip(), text.removeprefix(self._id).strip())
+                return rows
+        raise InstrumentError(f"model and serial number are missing in the answer to ??M*: {rows!r}")
 
     def _learn(self) -> None:
         """Columns, units, controlled variable, range, source of the setpoint, ramp."""
         self._layout = layout = self._ask_layout()
         if self.firmware >= SETPOINT_FIRMWARE:
-            variable = self._query.ask(f"{self._id}LV", lambda t: self._integer(t))
+            variable = self._query.ask(f"{self._id}LV", self._answers.statistic)
             if variable != layout.variable:
                 known = VARIABLES.get(variable, (0, f"statistic {variable}"))[1]
+                framed = VARIABLES[layout.variable][1]
                 raise InstrumentError(
-                    f"it regulates {known} pressure, but its data frame has the setpoint of "
-                    f"{VARIABLES[layout.variable][1]} pressure"
+                    f"it regulates {known} pressure, but its data frame has {framed} pressure"
                 )
         self._unit = self._ask_unit()
         self.full_scale_pa = self._ask_full_scale()
-        self.source = self.ask_source()
+        self.ask_source()
         self._ramping = self.firmware >= RAMP_FIRMWARE and self._ask_ramp("") > 0
 
     def _ask_layout(self) -> Layout:
@@ -137,33 +142,30 @@ class AlicatLink:
 
     def _ask_unit(self) -> Unit:
         column = self._known().setpoint
-        unit, label = column.unit, "the data frame's"
+        unit, label = column.unit, "that of the data frame"
         if self.firmware >= SETTINGS_FIRMWARE:
-            code, label = self._query.ask(f"{self._id}DCU {column.statistic}", self._unit_code)
+            code, label = self._query.ask(f"{self._id}DCU {column.statistic}", self._answers.unit)
             unit = find_unit(code, label)
         if unit is None:
             raise InstrumentError(f"its unit of pressure, {label}, is not known here; {_UNITS_ALLOWED} are")
         if column.unit is not None and column.unit.pascal != unit.pascal:
-            raise InstrumentError(
-                f"units of data frame ({column.unit.label}) and setpoint ({unit.label}) differ"
-            )
+            raise InstrumentError(f"the data frame is in {column.unit.label}, the setpoint in {unit.label}")
         return unit
 
     def _ask_full_scale(self) -> float:
-        """Highest gauge pressure (Pa) the instrument can regulate; NaN where it does not say."""
         try:
-            number, label = self._query.ask(f"{self._id}FPF {self._known().variable}", self._amount)
+            number, code, label = self._query.ask(
+                f"{self._id}FPF {self._known().variable}", self._answers.amount
+            )
         except InstrumentError:
             return nan
-        if label.upper() not in (self._unit.label.upper(), self._unit.label.upper().rstrip("AGD")):
-            raise InstrumentError(f"full scale is given in {label}, the setpoint in {self._unit.label}")
-        return self._to_pa(number)
+        unit = find_unit(code, label)
+        return nan if unit is None else number * unit.pascal - self._ambient_pa()
 
     def ask_source(self) -> str:
         """Where the setpoint comes from: S, U (serial, saved or not), A (analog); "" if it cannot tell."""
-        if self.firmware < SETTINGS_FIRMWARE:
-            return ""
-        self.source = self._query.ask(f"{self._id}LSS", self._letter)
+        if self.firmware >= SETTINGS_FIRMWARE:
+            self.source = self._query.ask(f"{self._id}LSS", self._answers.source)
         return self.source
 
     # ---- readings
@@ -175,8 +177,8 @@ class AlicatLink:
             TransportError: no answer; or the units were changed, so that all settings must be learnt again.
         """
         frame = self._query.ask(self._id, self._frame)
-        if self.firmware >= SETTINGS_FIRMWARE:
-            code, label = self._query.ask(f"{self._id}DCU {self._known().variable}", self._unit_code)
+        if self.firmware >= SETTINGS_FIRMWARE:  # a data frame does not tell its units
+            code, label = self._query.ask(f"{self._id}DCU {self._known().variable}", self._answers.unit)
             if code != self._unit.code:
                 raise TransportError(
                     f"{self._query.address}: the units were changed from {self._unit.label} to {label}"
@@ -184,10 +186,9 @@ class AlicatLink:
         return self._state(frame)
 
     def _state(self, frame: Frame) -> LineState:
-        bad = sorted(frame.flags & INVALIDATING)
-        if bad:
-            words = ", ".join(f"{flag} ({STATUS_WORDS[flag]})" for flag in bad)
-            raise InstrumentError(f"{self._query.address}: no valid pressure: {words}")
+        bad = ", ".join(f"{flag} ({STATUS_WORDS[flag]})" for flag in sorted(frame.flags & INVALIDATING))
+        if bad or frame.pressure != frame.pressure:
+            raise InstrumentError(f"{self._query.address}: no valid pressure: {bad or 'dashes for a number'}")
         return LineState(self._to_pa(frame.pressure), self._to_pa(frame.setpoint), frame.flags)
 
     # ---- orders; each is confirmed by the instrument's own answer
@@ -197,32 +198,30 @@ class AlicatLink:
         Raises:
             InstrumentError: the instrument did not take it.
         """
-        column = self._known().setpoint
-        value = round(self._from_pa(gauge_pa), column.decimals)
-        text = f"{value:.{column.decimals}f}"
-        if self.firmware >= SETPOINT_FIRMWARE:
-            taken = self._query.ask(f"{self._id}LS {text}", self._requested)
-            if taken != value:
-                taken = self._query.ask(f"{self._id}LS", self._requested)
-        else:
-            before = self._query.ask(self._id, self._frame).setpoint
-            taken = self._query.ask(f"{self._id}S {text}", self._frame).setpoint
-            if self._ramping and min(before, value) <= taken <= max(before, value):
-                return  # such firmware tells only how far the ramp is
+        decimals = self._known().setpoint.decimals
+        value = round(self._from_pa(gauge_pa), decimals) + 0.0
+        text = f"{value:.{decimals}f}"
+        taken = (self._set if self.firmware >= SETPOINT_FIRMWARE else self._set_old)(text, value)
         if taken != value:
             raise InstrumentError(
-                f"{self._query.address}: asked for a setpoint of {text} {self._unit.label}, the instrument reports "
-                f"{taken:g}; {self.why_ignored()}"
+                f"{self._query.address}: asked for a setpoint of {text} {self._unit.label}, the instrument "
+                f"reports {taken:g}; {self.why_ignored()}"
             )
 
+    def _set(self, text: str, value: float) -> float:
+        """The setpoint that the instrument reports, asked again if it is not the wanted one."""
+        taken = self._query.ask(f"{self._id}LS {text}", self._answers.setpoint)
+        return taken if taken == value else self._query.ask(f"{self._id}LS", self._answers.setpoint)
+
+    def _set_old(self, text: str, value: float) -> float:
+        """As `_set`; old firmware tells only how far the ramp is, which must lie on the way."""
+        before = self._query.ask(self._id, self._frame).setpoint
+        taken = self._query.ask(f"{self._id}S {text}", self._frame).setpoint
+        return value if self._ramping and min(before, value) <= taken <= max(before, value) else taken
+
     def why_ignored(self) -> str:
-        """In plain words, why a setpoint may not be taken."""
-        if self.source == "A":
-            return (
-                "its setpoint comes from the analog input (ALSS = A), so that setpoints sent to it are ignored "
-                "without a word; choose the serial setpoint at the front panel, or send LSS S (saved) or LSS U"
-            )
-        return "look for limits of the setpoint, or for somebody at the front panel"
+        """In plain words, why a setpoint is or may not be taken."""
+        return _ANALOG if self.source == "A" else "look for its limits, or for somebody at the front panel"
 
     def set_ramp(self, pa_per_second: float) -> None:
         """Let setpoints move at this rate from now on; 0: at once."""
@@ -230,41 +229,35 @@ class AlicatLink:
             if pa_per_second > 0:
                 raise InstrumentError(f"{self._query.address}: firmware before 7v11 has no setpoint ramp")
             return
-        per_second = pa_per_second / self._unit.pascal
-        # The time unit in which the rate has the most digits while it is a handy number.
-        code, second = next(((c, s) for c, s in _TIME_UNITS if per_second * s >= 1.0), _TIME_UNITS[-1])
-        if pa_per_second <= 0:
-            code, second = _TIME_UNITS[0]
-        taken = self._ask_ramp(f" {per_second * second:.4f} {code}") / self._unit.pascal
-        if abs(taken - per_second) > _RAMP_TOLERANCE * per_second:
+        rate = pa_per_second / self._unit.pascal
+        # The shortest time unit in which the rate is not a small number, so that its digits suffice.
+        code = next((c for c, second in _TIME_UNITS.items() if rate * second >= 1.0 or rate <= 0), 7)
+        taken = self._ask_ramp(f" {rate * _TIME_UNITS[code]:.4f} {code}") / self._unit.pascal
+        if abs(taken - rate) > _RAMP_TOLERANCE * rate:
+            unit = self._unit.label
             raise InstrumentError(
-                f"{self._query.address}: asked for a ramp of {per_second:g} {self._unit.label}/s, "
-                f"the instrument reports {taken:g}"
+                f"{self._query.address}: asked for {rate:g} {unit}/s, the instrument reports {taken:g}"
             )
         self._ramping = pa_per_second > 0
 
     def _ask_ramp(self, arguments: str) -> float:
         """The ramp in Pa/s."""
-        rate, code, unit_code = self._query.ask(f"{self._id}SR{arguments}", self._ramp)
+        rate, unit_code, time_code = self._query.ask(f"{self._id}SR{arguments}", self._answers.ramp)
         if unit_code != self._unit.code:
             raise InstrumentError(f"{self._query.address}: the ramp is in units of code {unit_code}")
-        return rate * self._unit.pascal / dict(_TIME_UNITS).get(code, 1e-3)
+        return rate * self._unit.pascal / _TIME_UNITS.get(time_code, _MILLISECOND)
 
     def hold_closed(self) -> LineState:
         """Close all valves: no gas in, none out."""
-        return self._hold("HC")
+        return self._raw_state(self._query.ask(f"{self._id}HC", lambda text: self._held(text, True)))
 
     def hold_position(self) -> LineState:
-        """Leave the valves as they are; gas goes on flowing through a valve that is open."""
-        return self._hold("HP")
+        """Leave the valves as they are; gas goes on flowing through one that is open."""
+        return self._raw_state(self._query.ask(f"{self._id}HP", lambda text: self._held(text, True)))
 
     def cancel_hold(self) -> LineState:
         """Regulate again."""
-        return self._state(self._query.ask(f"{self._id}C", lambda t: self._held(t, False)))
-
-    def _hold(self, command: str) -> LineState:
-        frame = self._query.ask(f"{self._id}{command}", lambda t: self._held(t, True))
-        return LineState(self._to_pa(frame.pressure), self._to_pa(frame.setpoint), frame.flags)
+        return self._raw_state(self._query.ask(f"{self._id}C", lambda text: self._held(text, False)))
 
     def _held(self, text: str, held: bool) -> Frame | None:
         frame = self._frame(text)
@@ -272,51 +265,18 @@ class AlicatLink:
 
     # ---- answers
     def _frame(self, text: str) -> Frame | None:
-        self._fields(text, 0)
-        return self._known().frame(text)
-
-    def _fields(self, text: str, count: int) -> list[str] | None:
-        """The fields behind the unit id if there are so many."""
-        fields = text.split()
-        if fields in (["?"], [self._id, "?"]):
-            raise InstrumentError(f"{self._query.address}: the instrument does not know this command (?)")
-        return fields[1:] if fields and fields[0] == self._id and len(fields) == count + 1 else None
-
-    def _letter(self, text: str) -> str | None:
-        fields = self._fields(text, 1)
-        return fields[0] if fields and fields[0] in ("S", "A", "U") else None
-
-    def _integer(self, text: str) -> int | None:
-        fields = self._fields(text, 1)
-        return int(fields[0]) if fields and fields[0].isdecimal() else None
-
-    def _unit_code(self, text: str) -> tuple[int, str] | None:
-        fields = self._fields(text, 2)
-        return (int(fields[0]), fields[1]) if fields and fields[0].isdecimal() else None
-
-    def _amount(self, text: str) -> tuple[float, str] | None:
-        fields = self._fields(text, 3)
-        return (float(fields[0]), fields[2]) if fields and _NUMBER.fullmatch(fields[0]) else None
-
-    def _requested(self, text: str) -> float | None:
-        """The setpoint that was asked for, in `<setpoint now> <setpoint asked for> <unit code> <unit>`."""
-        fields = self._fields(text, 4)
-        return float(fields[1]) if fields and _NUMBER.fullmatch(fields[1]) else None
-
-    def _ramp(self, text: str) -> tuple[float, int, int] | None:
-        """Rate, code of its time unit, code of its unit of pressure."""
-        fields = self._fields(text, 4)
-        if not fields or not _NUMBER.fullmatch(fields[0]) or not (fields[1] + fields[2]).isdecimal():
-            return None
-        return float(fields[0]), int(fields[2]), int(fields[1])
+        return self._known().frame(text) if self._answers.fields(text) else None
 
     def _known(self) -> Layout:
         if self._layout is None:
-            raise InstrumentError(f"{self._query.address}: the data frame's layout is not known yet")
+            raise InstrumentError(f"{self._query.address}: the layout of its data frame is not known yet")
         return self._layout
 
+    def _raw_state(self, frame: Frame) -> LineState:
+        return LineState(self._to_pa(frame.pressure), self._to_pa(frame.setpoint), frame.flags)
+
     def _ambient_pa(self) -> float:
-        return self._ambient_pressure_pa if self._known().variable == 34 else 0.0
+        return self._ambient_pressure_pa if self._known().variable == _ABSOLUTE else 0.0
 
     def _to_pa(self, value: float) -> float:
         return value * self._unit.pascal - self._ambient_pa()

@@ -91,9 +91,9 @@ class LineQuery:
         for text in self._lines_within(self._timeout_second):
             try:
                 answer = take(text)
-            except InstrumentError:
+            except InstrumentError as error:
                 self._in_step = True
-                raise
+                raise InstrumentError(f"{self.address}: {question!r}: {error}", error.code) from error
             if answer is not None:
                 self._in_step = True
                 return answer

@@ -15,23 +15,21 @@ import logging
 import secrets
 import threading
 import time
-from typing import Protocol
 
 import serial
-from pymodbus.exceptions import ModbusException
-from pymodbus.framer import FramerBase, FramerRTU, FramerSocket
 from pymodbus.logging import Log
-from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU, ReadHoldingRegistersRequest
+from pymodbus.pdu import ExceptionResponse, ModbusPDU, ReadHoldingRegistersRequest
 from pymodbus.pdu.diag_message import ReturnQueryDataRequest
 from pymodbus.pdu.register_message import WriteSingleRegisterRequest
 
 from devices.line_query import NoAnswerError
+from devices.modbus_frames import Frames, RtuFrames, TcpFrames
 from devices.transport import SerialLine
 from labctl.errors import ConfigurationError, InstrumentError, TransportError
 
 PROTOCOLS = ("rtu", "tcp")
 PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
-_LONGEST_TCP_LENGTH = 254  # unit and PDU; Modbus Messaging on TCP/IP 1.0b, 4.1
+_LONGEST_FRAME = 260
 _DRAIN_ROUNDS = 16  # a port that still delivers after so many reads is not an instrument's
 _REFUSALS = {
     1: "illegal function: it cannot do that",
@@ -58,88 +56,6 @@ class RegisterPort(SerialLine):
     def read_bytes(self, timeout_second: float) -> bytes:
         """What is there; b"" when nothing came within the timeout."""
         return self._read_available(timeout_second)
-
-
-class Frames(Protocol):
-    """How questions and answers are wrapped."""
-
-    def encode(self, request: ModbusPDU) -> bytes:
-        """The bytes of a question."""
-        ...
-
-    def take(self, buffer: bytearray, request: ModbusPDU) -> ModbusPDU | None:
-        """The answer to `request`, None while it is not complete; TransportError for anything else."""
-        ...
-
-
-def _decoded(framer: FramerBase, frame: bytes, request: ModbusPDU) -> ModbusPDU:
-    try:
-        _, answer = framer.handleFrame(frame, request.dev_id, request.transaction_id)
-    except ModbusException as error:
-        raise NoAnswerError(f"an answer that cannot be read: {error}") from error
-    if answer is None:
-        raise NoAnswerError("an answer with a wrong checksum, or of another unit")
-    return answer
-
-
-class RtuFrames:
-    """Unit, function, data, checksum; no numbers. How long an answer is follows from its question."""
-
-    def __init__(self) -> None:
-        self._framer = FramerRTU(DecodePDU(is_server=False))
-
-    def encode(self, request: ModbusPDU) -> bytes:
-        """The bytes of a question."""
-        return self._framer.buildFrame(request)
-
-    def take(self, buffer: bytearray, request: ModbusPDU) -> ModbusPDU | None:
-        """The answer to `request`, None while it is not complete; NoAnswerError for anything else."""
-        if len(buffer) < 3:
-            return None
-        size = self._size(buffer, request)
-        if buffer[0] != request.dev_id or not 0 < size or len(buffer) > size:
-            raise NoAnswerError("bytes that are not the answer")
-        return _decoded(self._framer, bytes(buffer), request) if len(buffer) == size else None
-
-    @staticmethod
-    def _size(buffer: bytearray, request: ModbusPDU) -> int:
-        """Bytes of the whole frame; 0 if it cannot answer `request`."""
-        if buffer[1] == request.function_code | 0x80:
-            return ExceptionResponse.rtu_frame_size
-        if buffer[1] != request.function_code:
-            return 0
-        if isinstance(request, ReadHoldingRegistersRequest):
-            return 5 + buffer[2] if buffer[2] == 2 * request.count else 0
-        return WriteSingleRegisterRequest.rtu_frame_size
-
-
-class TcpFrames:
-    """Number, protocol 0, length, unit, function, data."""
-
-    def __init__(self) -> None:
-        self._framer = FramerSocket(DecodePDU(is_server=False))
-
-    def encode(self, request: ModbusPDU) -> bytes:
-        """The bytes of a question."""
-        return self._framer.buildFrame(request)
-
-    def take(self, buffer: bytearray, request: ModbusPDU) -> ModbusPDU | None:
-        """The answer to `request`, None while it is not complete; other numbers are passed over.
-
-        Raises:
-            TransportError: what comes are not frames; the connection is of no use any more.
-        """
-        while len(buffer) >= FramerSocket.MIN_SIZE:
-            number, protocol, length = (int.from_bytes(buffer[i : i + 2], "big") for i in (0, 2, 4))
-            if protocol != 0 or not 3 <= length <= _LONGEST_TCP_LENGTH:
-                raise TransportError("bytes that are no Modbus TCP frame")
-            if len(buffer) < 6 + length:
-                return None
-            frame = bytes(buffer[: 6 + length])
-            del buffer[: 6 + length]
-            if number == request.transaction_id:
-                return _decoded(self._framer, frame, request)
-        return None
 
 
 class ModbusLink:
@@ -253,8 +169,6 @@ class ModbusLink:
                 part = f", only {len(buffer)} bytes" if buffer else ""
                 raise NoAnswerError(f"no answer within {self._timeout_second:g} s{part}")
         self._last_answer_wall = time.monotonic()
-        if answer.function_code & 0x7F != request.function_code:
-            raise NoAnswerError(f"an answer to function {answer.function_code}")
         return answer
 
     def _get_in_step(self) -> None:
@@ -273,6 +187,7 @@ class ModbusLink:
                     f"{self.address}: unit {self.unit} does not answer a loopback within "
                     f"{self._timeout_second:g} s{strange}; check unit, baud rate, parity and protocol"
                 )
+            del buffer[:-_LONGEST_FRAME]  # a line that babbles must not fill the memory
         self._last_answer_wall = time.monotonic()
         self._in_step = True
 
@@ -294,7 +209,7 @@ class ModbusLink:
         for _ in range(_DRAIN_ROUNDS):
             if not self._port.read_bytes(0.0):
                 return
-        raise NoAnswerError("bytes keep coming unasked")
+        raise NoAnswerError(f"{self.address}: bytes keep coming unasked")
 
     def _next_number(self) -> int:
         self._number = self._number % 0xFFFF + 1

@@ -1,7 +1,8 @@
 """What an EmStat4 HR is: its limits, its ranges, and the arguments its script commands refuse.
 
-Limits and range indices: vendor's tables (EmStat4 HR: +-6 V, +-200 mA; current ranges 100 nA to 100 mA; impedance
-up to 200 kHz with at most 0.9 V rms). The lowest frequency, 10 uHz, is that of the data sheet as remembered.
+Limits and range indices: vendor's tables (EmStat4 HR: +-6 V, +-200 mA; current ranges 100 nA to 100 mA).
+Impedance, up to 200 kHz with at most 0.9 V rms: as others who drive the instrument have it. Its lowest
+frequency, 10 uHz, is from memory of the data sheet.
 Checks return an error code of the instrument's table, or None.
 """
 

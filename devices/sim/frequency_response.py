@@ -3,8 +3,8 @@
 The response is that of the cell linearised about its state at the end of the point: the sine itself moves
 nothing, and an amplitude beyond the linear range gives no harmonics and no other impedance.
 
-A response that its range cannot hold is not clipped, as the instrument's own figures would be: it is NaN, with
-the status bit of the overload. So is a current too small to be told from noise (underload).
+A response that its range cannot hold is not given as the clipped figures make it: it is NaN, with the status
+bit of the overload. So is a response whose current cannot be told from noise (underload).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from devices.sim.potentiostat import (
 )
 from devices.sim.script_syntax import ScriptError
 
-IMPEDANCE_NOISE_RELATIVE = 1e-3  # rms of the complex deviation over |Z|; electrochemistry of solid cells: 0.097 %
+IMPEDANCE_NOISE_RELATIVE = 1e-3  # rms of the complex deviation over |Z|; real spectra: 0.097 % (pyimpspec)
 _PEAK = sqrt(2.0)
 _RANGE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Impedance (true sign: capacitive < 0), rms and DC values at the terminals, status bits, range indices."""
+    """Impedance (capacitive < 0), rms and DC values at the terminals, status bits, range indices."""
 
     impedance_ohm: complex
     rms_volt: float

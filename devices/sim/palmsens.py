@@ -1,8 +1,8 @@
 """The emulated PalmSens EmStat4 HR: its communication protocol, around the MethodSCRIPT interpreter.
 
 It answers as the instrument does: the first letter of the command and the result, or `<letter>!XXXX`; after
-an error it is deaf for a while. Emulated is a unit without a licence for voltammetry; such commands are refused
-with 4034 and missing from the capabilities.
+an error it is deaf for a while. Emulated is a unit without a licence for voltammetry; such commands are
+refused with 4034 and missing from the capabilities.
 
 What the published texts leave open is answered so: an abort ends the measurement loop with `*`; a run-time
 error is the last line of a script's output; a change of the control mode opens the circuit; the set potential

@@ -111,9 +111,7 @@ class Potentiostat:
             self.leads.open_circuit()
             self._note_circuit(current, reason)
 
-    def begin_loop(
-        self, name: str, set_point: Number | None, amplitude_ampere: Number | None = None
-    ) -> None:
+    def begin_loop(self, name: str, set_point: Number | None, amplitude_ampere: Number | None = None) -> None:
         """What a measurement loop asks of the instrument; its set point is applied at once.
 
         The peak of an AC current (`amplitude_ampere`, rms) has to be within the range of what is driven.

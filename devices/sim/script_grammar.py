@@ -130,11 +130,12 @@ _SCRIPT_BITS = {
     "var": 1, "array": 2, "store_var": 3, "copy_var": 4, "add_var": 5, "sub_var": 6, "mul_var": 7,
     "div_var": 8, "set_e": 9, "set_int": 10, "await_int": 11, "wait": 12, "loop": 13, "endloop": 14,
     "breakloop": 15, "if": 16, "else": 17, "elseif": 18, "endif": 19, "meas": 21, "meas_loop_ca": 28,
-    "meas_loop_ocp": 30, "meas_loop_eis": 31, "set_autoranging": 32, "pck_start": 33, "pck_add": 34, "pck_end": 35,
-    "set_max_bandwidth": 36, "cell_on": 38, "cell_off": 39, "set_pgstat_mode": 40, "send_string": 41,
-    "set_pgstat_chan": 42, "set_script_output": 52, "array_get": 53, "array_set": 54, "abort": 62,
-    "timer_start": 63, "timer_get": 64, "set_range": 65, "set_range_minmax": 66, "meas_loop_cp": 67,
-    "set_i": 68, "meas_loop_geis": 70, "set_acquisition_frac_autoadjust": 91, "alter_vartype": 92,
+    "meas_loop_ocp": 30, "meas_loop_eis": 31, "set_autoranging": 32, "pck_start": 33, "pck_add": 34,
+    "pck_end": 35, "set_max_bandwidth": 36, "cell_on": 38, "cell_off": 39, "set_pgstat_mode": 40,
+    "send_string": 41, "set_pgstat_chan": 42, "set_script_output": 52, "array_get": 53, "array_set": 54,
+    "abort": 62, "timer_start": 63, "timer_get": 64, "set_range": 65, "set_range_minmax": 66,
+    "meas_loop_cp": 67, "set_i": 68, "meas_loop_geis": 70, "set_acquisition_frac_autoadjust": 91,
+    "alter_vartype": 92,
 }  # fmt: skip
 _COMMUNICATION_BITS = {
     "t": 1, "CC": 32, "CM": 33, "S": 34, "G": 35, "l": 36, "r": 37, "e": 38, "Fmscr": 43, "Lmscr": 44,

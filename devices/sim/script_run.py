@@ -15,10 +15,10 @@ from devices.sim.packages import Number
 from devices.sim.potentiostat import CRITICAL_OVERLOAD, Potentiostat
 from devices.sim.script_code import Compiler, takes_time
 from devices.sim.script_commands import BREAK, ScriptAbort, Step
-from devices.sim.script_grammar import GALVANOSTATIC_LOOPS, REFUSALS, SIGNATURES, SWEEPS, TECHNIQUE_IDS
+from devices.sim.script_grammar import REFUSALS, SIGNATURES, SWEEPS, TECHNIQUE_IDS
 from devices.sim.script_memory import NANOSECOND, Memory
 from devices.sim.script_requests import Requests
-from devices.sim.script_sweep import GUARD_SECOND, Sweep, frequencies
+from devices.sim.script_sweep import GUARD_SECOND, Sweep
 from devices.sim.script_syntax import Branches, Command, Loop, Measurement, Node, ScriptError
 from devices.sim.script_ticks import TickLoop
 
@@ -184,26 +184,15 @@ class ScriptRun:
     def _begin(self, node: Measurement) -> TickLoop | Sweep:
         first = len(SIGNATURES[node.name]) - len(node.numbers)
         numbers = [self._checked(node.name, first + n, a, node.line) for n, a in enumerate(node.numbers)]
+        body = self._compiler.block(node.body)
         try:
-            return self._begin_sweep(node, *numbers) if node.name in SWEEPS else self._begin_ticks(node, numbers)
+            if node.name in SWEEPS:
+                return Sweep(node, body, self._memory, self._front, numbers)
+            return self._begin_ticks(node, body, numbers)
         except ScriptError as error:
             raise ScriptError(error.code, node.line) from None
 
-    def _begin_sweep(
-        self, node: Measurement, amplitude: Number, first: Number, last: Number, count: Number, set_point: Number
-    ) -> Sweep:
-        amplitude_ampere = amplitude if node.name in GALVANOSTATIC_LOOPS else None
-        self._front.begin_loop(node.name, set_point, amplitude_ampere)
-        return Sweep(
-            node,
-            self._compiler.block(node.body),
-            self._memory,
-            self._front,
-            amplitude=amplitude,
-            frequencies_hertz=frequencies(first, last, int(count)),
-        )
-
-    def _begin_ticks(self, node: Measurement, numbers: list[Number]) -> TickLoop:
+    def _begin_ticks(self, node: Measurement, body: Step, numbers: list[Number]) -> TickLoop:
         interval, duration = numbers[-2:]
         count = floor(duration / interval + 1e-9)
         if count < 1:
@@ -211,7 +200,7 @@ class ScriptRun:
         self._front.begin_loop(node.name, numbers[0] if len(numbers) == 3 else None)
         return TickLoop(
             node,
-            self._compiler.block(node.body),
+            body,
             self._memory,
             self._front,
             base_second=self._base_second,

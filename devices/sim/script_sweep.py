@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from devices.sim.frequency_response import Response, measure_response
+from devices.sim.packages import Number
 from devices.sim.potentiostat import CRITICAL_OVERLOAD, Potentiostat
 from devices.sim.script_commands import Step
+from devices.sim.script_grammar import GALVANOSTATIC_LOOPS
 from devices.sim.script_memory import NANOSECOND, Memory
 from devices.sim.script_syntax import Measurement, ScriptError, Variable
 
@@ -32,20 +34,19 @@ def frequencies(first_hertz: float, last_hertz: float, count: int) -> Iterator[f
 
 
 class Sweep:
-    """One run of one impedance loop."""
+    """One run of one impedance loop.
+
+    `numbers` are its amplitude (rms), first and last frequency, their number, and DC potential or current,
+    which is applied at once.
+    """
 
     def __init__(
-        self,
-        node: Measurement,
-        body: Step,
-        memory: Memory,
-        potentiostat: Potentiostat,
-        *,
-        amplitude: float,
-        frequencies_hertz: Iterator[float],
+        self, node: Measurement, body: Step, memory: Memory, potentiostat: Potentiostat, numbers: list[Number]
     ) -> None:
+        amplitude, first, last, count, set_point = numbers
+        potentiostat.begin_loop(node.name, set_point, amplitude if node.name in GALVANOSTATIC_LOOPS else None)
         self._node, self._body, self._memory, self._front = node, body, memory, potentiostat
-        self._amplitude, self._frequencies = amplitude, frequencies_hertz
+        self._amplitude, self._frequencies = amplitude, frequencies(first, last, int(count))
         self._frequency_hertz = 0.0
 
     def next_due_nanosecond(self) -> int | None:

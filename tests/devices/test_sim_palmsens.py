@@ -25,7 +25,7 @@ def test_it_says_who_it_is_and_what_it_can() -> None:
             answer = await host.ask("CM")
             commands = int(answer[1:], 16)
             assert len(answer) == 65
-            assert [bit for bit in (31, 67, 68, 70) if commands >> bit & 1] == [67, 68]
+            assert [bit for bit in (31, 67, 68, 70) if commands >> bit & 1] == [31, 67, 68, 70]
             assert int((await host.ask("CC"))[1:], 16) >> 98 & 1
             assert await host.ask("S01000000FF") == "S"
             assert await host.ask("G01") == "G000000FF"

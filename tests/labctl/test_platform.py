@@ -199,7 +199,7 @@ def test_terminate_kills_a_process_that_does_not_listen() -> None:
     finish(child)
 
 
-@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid()])
+@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid()], ids=["group", "own group", "init", "itself"])
 def test_terminate_refuses_groups_init_and_itself(pid: int) -> None:
     with pytest.raises(ValueError, match="another process"):
         terminate(pid, 1)

@@ -1,0 +1,297 @@
+"""Alicat PC and PCD pressure controllers: the gas line in front of a press, over a serial line or socket."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from math import isfinite, nan
+from typing import Any, Literal
+
+from ophyd import Component
+from ophyd.status import DeviceStatus
+
+from devices.alicat_link import AlicatLink, LineState
+from devices.alicat_protocol import STATUS_WORDS
+from devices.approach import Approach, Target
+from devices.columns import Column, ColumnSpec
+from devices.polled_instrument import PolledInstrument
+from devices.protocols import Identity
+from devices.transport import SerialLine
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
+
+HoldMode = Literal["closed", "setpoint", "position"]
+_ASK_SOURCE_EVERY = 10  # readings; somebody may change it at the front panel
+_STANDARD_ATMOSPHERE_PA = 101_325.0
+_HOLD_WITHIN_SECOND = 5.0
+_FLAG_ALARMS = {"OPL": "over_pressure", "EXH": "exhaust"}
+_PRESSURE = ColumnSpec("line_pressure_pa", "float", "Pa")
+_SETPOINT = ColumnSpec("line_setpoint_pa", "float", "Pa")
+
+
+class AlicatPressureController(PolledInstrument[LineState]):
+    """A pressure controller at a pyserial address. All its pressures are gauge pressures in Pa.
+
+    Connecting and disconnecting change nothing at the instrument.
+
+    Args:
+        address: device path (`/dev/ttyUSB0`, `COM3`) or URL (`socket://host:port`).
+        unit_id: the letter the instrument is set to.
+        baudrate: as set at the instrument.
+        line_pressure_max_pa: nothing above it is sent, beside the instrument's own full scale.
+        hold: how "hold here" is done. "closed" shuts both valves of a dual-valve controller: no gas in, none
+            out. "setpoint" keeps regulating at the present pressure. "position" freezes the valves as they
+            are; in mid-ramp one of them is open then, and the pressure runs on. By default "closed" for
+            dual-valve models (PCD), else "setpoint".
+        ambient_pressure_pa: for instruments that regulate absolute pressure.
+        answer_timeout_second: how long an answer may take (wall time).
+        options: as for every polled instrument: name, clock, limits, period_second, on_alarm. (The limit of
+            stack pressure is the heated cell's to apply: only it knows the piston.)
+    """
+
+    line_pressure_pa = Component(Column, spec=_PRESSURE, value=nan, kind="hinted")
+    line_setpoint_pa = Component(Column, spec=_SETPOINT, value=nan, kind="normal")
+    flags = Component(Column, spec=ColumnSpec("flags", "string", ""), value="", kind="normal")
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        unit_id: str = "A",
+        baudrate: int = 19200,
+        line_pressure_max_pa: float | None = None,
+        hold: HoldMode | None = None,
+        ambient_pressure_pa: float = _STANDARD_ATMOSPHERE_PA,
+        answer_timeout_second: float = 0.5,
+        **options: Any,
+    ) -> None:
+        super().__init__(address, **options)
+        if not re.fullmatch("[A-Z]", unit_id):
+            raise ConfigurationError(self.name, "unit_id", unit_id, "must be one letter, A to Z")
+        if hold not in (None, "closed", "setpoint", "position"):
+            raise ConfigurationError(self.name, "hold", hold, "must be closed, setpoint or position")
+        self.line_pressure_max_pa = line_pressure_max_pa
+        self.setpoint_writes = 0  # since it was made; a saved setpoint wears the instrument's memory
+        self._hold: HoldMode | None = hold
+        self._link = AlicatLink(
+            SerialLine(address, baudrate=baudrate, terminator=b"\r"),
+            unit_id,
+            ambient_pressure_pa=ambient_pressure_pa,
+            timeout_second=answer_timeout_second,
+        )
+        self._asked = 0
+        self._held_by_us = False
+        self._hold_owed = False  # could not be sent yet
+        self._approach: Approach | None = None
+        self._order = threading.Lock()  # no drive of an approach that is over goes out after the hold
+
+    # ---- the reader thread's jobs
+    def _open_link(self) -> Identity:
+        identity = self._link.open()
+        self._asked = 0
+        return identity
+
+    def _close_link(self) -> None:
+        self._link.close()
+
+    def _measure(self) -> LineState:
+        if self._hold_owed:
+            self._do_hold()
+        if self._asked % _ASK_SOURCE_EVERY == 0:
+            analog = self._link.ask_source() == "A"
+            self.alarms.update("setpoint_source", analog, self._link.why_ignored())
+        self._asked += 1
+        state = self._link.read()
+        self._note_flags(state)
+        return state
+
+    def _note_flags(self, state: LineState) -> None:
+        for flag, kind in _FLAG_ALARMS.items():
+            self.alarms.update(kind, flag in state.flags, STATUS_WORDS[flag], value=state.pressure_pa)
+        foreign = state.held and not self._held_by_us
+        self.alarms.update(
+            "held", foreign, "the valves are held, but not by this program: nothing is regulated"
+        )
+
+    def _show(self, value: LineState | None) -> None:
+        self.line_pressure_pa.put(nan if value is None else value.pressure_pa)
+        self.line_setpoint_pa.put(nan if value is None else value.setpoint_pa)
+        self.flags.put("" if value is None else " ".join(sorted(value.flags)))
+
+    def _do_drive(self, line_pa: float, ramp_pa_per_second: float) -> None:
+        """Regulate; out of a hold the ramp starts at the present pressure, not at the setpoint of before."""
+        if not self._link_open:
+            self._reopen()
+        state = self._link.read()
+        if self._link.ask_source() == "A":
+            raise InstrumentError(f"{self.name}: {self._link.why_ignored()}")
+        self._hold_owed = False
+        if state.held:
+            self._link.set_ramp(0.0)
+            self._write_setpoint(max(state.pressure_pa, 0.0))
+        self._link.set_ramp(ramp_pa_per_second)
+        self._write_setpoint(line_pa)
+        if state.held:
+            self._link.cancel_hold()
+        self._held_by_us = False
+        with suppress(DeviceError):  # NaN and an alarm; the order was confirmed
+            self._poll()
+
+    def _write_setpoint(self, line_pa: float) -> None:
+        self.setpoint_writes += 1
+        self._link.set_setpoint(line_pa)
+
+    def _do_hold(self) -> None:
+        """Hold here; while it cannot be done it is owed, and done as soon as the instrument answers again."""
+        self._hold_owed = True
+        if not self._link_open:
+            self._reopen()
+        if self._hold_mode() == "closed":
+            self._link.hold_closed()
+        elif self._hold_mode() == "position" or not self._hold_by_setpoint():
+            self._link.hold_position()
+        self._hold_owed, self._held_by_us = False, True
+
+    def _hold_by_setpoint(self) -> bool:
+        """Regulate at the present pressure; False where that cannot be done."""
+        try:
+            here = max(self._link.read().pressure_pa, 0.0)
+            self._link.set_ramp(0.0)
+            self._write_setpoint(here)
+        except InstrumentError:
+            return False
+        return True
+
+    def _hold_mode(self) -> HoldMode:
+        if self._hold is not None:
+            return self._hold
+        model = self._identity.model if self._identity is not None else ""
+        return "closed" if re.match(r"E?PC[A-Z]*D", model) else "setpoint"
+
+    # ---- orders
+    def check(self, line_pa: float) -> None:
+        """Refuse a line pressure that is not allowed or would not be taken.
+
+        Raises:
+            ProtocolError: names the value and the limit; nothing was sent.
+            DeviceError: not connected, or the setpoint does not come from here.
+        """
+        if not (isfinite(line_pa) and line_pa >= 0):
+            raise ProtocolError(
+                f"{self.name}: line pressure = {line_pa!r} Pa: must be a number >= 0 Pa (gauge)"
+            )
+        for most, source in (
+            (self.line_pressure_max_pa, "line_pressure_max_pa"),
+            (self._link.full_scale_pa, "the instrument's full scale"),
+        ):
+            if most is not None and line_pa > most:
+                raise ProtocolError(
+                    f"{self.name}: line pressure = {line_pa:.6g} Pa: must not exceed {most:.6g} Pa ({source})"
+                )
+        self._require_worker()
+        if self._link.source == "A":
+            raise InstrumentError(f"{self.name}: {self._link.why_ignored()}")
+
+    def drive_later(self, line_pa: float, ramp_pa_per_second: float) -> Future[None]:
+        """Have the reader thread regulate to `line_pa` at a rate (0: at once); done when confirmed."""
+        self.check(line_pa)
+        return self._require_worker().submit(lambda: self._do_drive(line_pa, ramp_pa_per_second))
+
+    def hold_later(self) -> Future[None]:
+        """Have the reader thread hold the pressure that is there; done when confirmed."""
+        return self._require_worker().submit(self._do_hold)
+
+    def set(
+        self,
+        line_pa: float,
+        *,
+        ramp_pa_per_second: float = 0.0,
+        tolerance_pa: float | None = None,
+        dwell_second: float = 5.0,
+        timeout_second: float | None = None,
+    ) -> DeviceStatus:
+        """Bring the line to a gauge pressure.
+
+        Args:
+            line_pa: gauge pressure in Pa.
+            ramp_pa_per_second: rate of the setpoint; 0 is a step.
+            tolerance_pa: default 1 % of the value, at least 1 kPa.
+            dwell_second: time within the tolerance before the status is done.
+            timeout_second: default twice the ramp's time and 120 s; then the status fails, and the instrument
+                goes on regulating.
+
+        Raises:
+            ProtocolError: not allowed; nothing was sent.
+        """
+        self.check(line_pa)
+        state = self.latest()
+        way_pa = abs(line_pa - state.pressure_pa) if state is not None else line_pa
+        most_second = 2 * way_pa / ramp_pa_per_second if ramp_pa_per_second > 0 else 0.0
+        target = Target(
+            value=line_pa,
+            tolerance=max(0.01 * line_pa, 1e3) if tolerance_pa is None else tolerance_pa,
+            dwell_second=dwell_second,
+            timeout_second=most_second + dwell_second + 120.0 if timeout_second is None else timeout_second,
+            unit="Pa",
+        )
+        target.check(self.name)
+        return self._approach_to(target, lambda: self.drive_later(line_pa, ramp_pa_per_second))
+
+    def _approach_to(self, target: Target, drive: Callable[[], Future[None]]) -> DeviceStatus:
+        def begin() -> None:
+            with self._order:
+                driving = None if approach.over else drive()
+            if driving is not None:
+                self.wait_for(driving)
+
+        status = DeviceStatus(self, call_stop_on_failure=False)
+        approach = Approach(
+            self.name,
+            status,
+            self._clock,
+            target,
+            begin=begin,
+            observe=lambda: self.refresh().pressure_pa,
+            fail=lambda error: None,
+            period_second=self.period_second,
+        )
+        with self._order:
+            before, self._approach = self._approach, approach
+            if before is not None:
+                before.end(DeviceError(f"{self.name}: another pressure was asked for"))
+        approach.start()
+        return status
+
+    def stop(self, *, success: bool = False) -> None:
+        """Abandon a ramp and hold here; without one nothing changes, the pressure stays regulated."""
+        with self._order:
+            approach, self._approach = self._approach, None
+            stopped = DeviceError(f"{self.name}: stopped")
+            moving = approach is not None and approach.end(None if success else stopped)
+        if moving:
+            self.hold()
+
+    def hold(self) -> None:
+        """Hold the pressure that is there now; never raises: a failure is an alarm, and tried again."""
+        try:
+            self.hold_later().result(_HOLD_WITHIN_SECOND)
+        except (DeviceError, TimeoutError) as error:
+            self.alarms.update("hold", True, f"could not be sent yet, is tried again: {error or 'no answer'}")
+        else:
+            self.alarms.clear("hold")
+
+    # ---- what others ask
+    @property
+    def saves_setpoints(self) -> bool:
+        """Whether each setpoint goes to a memory that wears (ALSS = S, or firmware that cannot tell)."""
+        return self._link.source != "U"
+
+    def metadata(self) -> dict[str, Any]:
+        """Identity, address, range and source of the setpoint, for the start document."""
+        return {
+            **super().metadata(),
+            "full_scale_pa": self._link.full_scale_pa,
+            "setpoint_source": self._link.source or "unknown",
+        }

@@ -1,0 +1,184 @@
+"""The way to a VISA instrument: line-based messages over sockets, USB or GPIB, with exclusive use."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from labctl.errors import ConfigurationError, PortInUseError, TransportError
+from labctl.platform import FileLock, port_lock
+
+if TYPE_CHECKING:
+    from pyvisa.resources import MessageBasedResource
+
+_RESOURCE = re.compile(r"(TCPIP\d*|USB\d*|GPIB\d*|ASRL[^:]*|VICP\d*)::.+", re.IGNORECASE)
+_OPEN_TIMEOUT_SECOND = 2.0
+_CHUNK_BYTE = 65536
+_PATIENCE_SECOND, _AT_ONCE_SECOND, _DISCARD_SECOND = 0.05, 0.001, 1.0
+
+
+class VisaLine:
+    """A VISA resource that speaks lines ended by LF, in both directions.
+
+    A per-machine lock keyed by the resolved address keeps a second process out: raw sockets have no
+    exclusivity of their own, and VISA locks are not honoured by every library.
+
+    Args:
+        address: a resource string: `TCPIP::host::5025::SOCKET`, `TCPIP::host::inst0::INSTR`,
+            `USB0::0x05E6::0x2450::serial::INSTR`, `GPIB0::18::INSTR`.
+        library: the VISA library: "@py" is pyvisa-py (USB and GPIB need their Python packages), "@ivi" one
+            installed by a vendor.
+
+    Raises:
+        ConfigurationError: the address is not a VISA resource string.
+    """
+
+    def __init__(self, address: str, *, library: str = "@py") -> None:
+        if address != "not-connected" and not _RESOURCE.fullmatch(address):
+            raise ConfigurationError(
+                "VISA instrument",
+                "address",
+                address,
+                "must be a VISA resource such as TCPIP::host::5025::SOCKET, "
+                "USB0::0x05E6::0x2450::serial::INSTR or GPIB0::18::INSTR",
+            )
+        self.address = address
+        self._library = library
+        self._resource: MessageBasedResource | None = None
+        self._socket: socket.socket | None = None  # to notice at once when the other end hangs up
+        self._lock: FileLock | None = None
+
+    def open(self) -> None:
+        """Take the resource for this process alone and open it.
+
+        Raises:
+            PortInUseError: another process holds it (named by its pid).
+            TransportError: it cannot be opened.
+        """
+        if self._resource is not None:
+            return
+        lock = port_lock(self.address)
+        if not lock.acquire():
+            raise PortInUseError(f"{self.address}: in use by process {lock.owner_pid() or 'unknown'}")
+        try:
+            self._resource = self._open_resource()
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+
+    def _open_resource(self) -> MessageBasedResource:
+        import pyvisa
+        from pyvisa.resources import MessageBasedResource
+
+        try:
+            manager = pyvisa.ResourceManager(self._library)
+            resource = manager.open_resource(self.address, open_timeout=round(_OPEN_TIMEOUT_SECOND * 1000))
+        except Exception as error:  # pyvisa-py raises plain Exception, and ValueError for missing packages
+            raise TransportError(f"{self.address}: cannot be opened: {_plain(error)}") from error
+        if not isinstance(resource, MessageBasedResource):
+            resource.close()
+            raise TransportError(
+                f"{self.address}: does not carry messages (a resource ends in INSTR or SOCKET)"
+            )
+        resource.read_termination = resource.write_termination = "\n"
+        resource.chunk_size = _CHUNK_BYTE
+        sessions = getattr(resource.visalib, "sessions", {})
+        interface = getattr(sessions.get(resource.session), "interface", None)
+        self._socket = interface if isinstance(interface, socket.socket) else None
+        return resource
+
+    def close(self) -> None:
+        """Close the resource and let go of it; may be called twice."""
+        resource, self._resource, self._socket = self._resource, None, None
+        lock, self._lock = self._lock, None
+        if resource is not None:
+            resource.close()
+        if lock is not None:
+            lock.release()
+
+    def write_lines(self, *lines: str) -> None:
+        """Send lines; TransportError when the link is gone."""
+        from pyvisa.errors import VisaIOError
+
+        resource = self._opened()
+        try:
+            if self._socket is not None:
+                resource.write_raw("".join(f"{line}\n" for line in lines).encode("ascii"))
+            else:  # USB and GPIB carry one message at a time
+                for line in lines:
+                    resource.write(line)
+        except (VisaIOError, OSError) as error:
+            raise TransportError(f"{self.address}: cannot be written to: {_plain(error)}") from error
+
+    def read_line(self, timeout_second: float) -> str | None:
+        """The next line without its end, None when none is complete within the timeout.
+
+        Bytes that are not ASCII become U+FFFD, so that they never parse as a value.
+        """
+        deadline = time.monotonic() + timeout_second
+        if self._socket is None:
+            return self._read(timeout_second)
+        if not self._arrives(self._socket, min(timeout_second, _PATIENCE_SECOND)):
+            line = self._read(_AT_ONCE_SECOND)  # it may have come together with an earlier one
+            if line is not None:
+                return line
+            if not self._arrives(self._socket, max(deadline - time.monotonic(), 0.0)):
+                return None
+        return self._read(deadline - time.monotonic())
+
+    def _read(self, timeout_second: float) -> str | None:
+        from pyvisa.constants import StatusCode
+        from pyvisa.errors import VisaIOError
+
+        resource = self._opened()
+        resource.timeout = max(round(timeout_second * 1000), 1)
+        try:
+            data = resource.read_raw()
+        except VisaIOError as error:
+            if error.error_code == StatusCode.error_timeout:
+                return None
+            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+        except OSError as error:
+            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+        return data.decode("ascii", errors="replace").rstrip("\r\n")
+
+    def _arrives(self, connection: socket.socket, timeout_second: float) -> bool:
+        """Whether something comes; raises when the other end has hung up.
+
+        pyvisa-py by itself would go on asking a closed connection until the timeout.
+        """
+        try:
+            readable, _, _ = select.select([connection], [], [], timeout_second)
+            if readable and not connection.recv(1, socket.MSG_PEEK):
+                raise TransportError(f"{self.address}: link lost: the instrument has closed the connection")
+        except OSError as error:
+            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+        return bool(readable)
+
+    def discard_input(self) -> None:
+        """Forget everything that has arrived so far; on USB and GPIB, clear the device's own queues."""
+        from pyvisa.errors import VisaIOError
+
+        if self._socket is not None:  # pyvisa-py's clear() never returns when the other end hangs up
+            deadline = time.monotonic() + _DISCARD_SECOND
+            while time.monotonic() < deadline and self._arrives(self._socket, _PATIENCE_SECOND):
+                self._read(_PATIENCE_SECOND)
+            self._read(_AT_ONCE_SECOND)
+            return
+        try:
+            self._opened().clear()
+        except (VisaIOError, OSError) as error:
+            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+
+    def _opened(self) -> MessageBasedResource:
+        if self._resource is None:
+            raise TransportError(f"{self.address}: not open")
+        return self._resource
+
+
+def _plain(error: BaseException) -> str:
+    return str(error).strip().replace("\n", " ") or type(error).__name__
