@@ -1,8 +1,9 @@
 """What is said to a Eurotherm 3200: who it is, how it scales, its reading, and setpoints written sparingly.
 
-Everything here runs in the reader thread. Registers 2, 24 and 25 are EEPROM with about 100 000 writes of life:
-they are written only when their value changes, and every such write is counted. A ramp is the instrument's own
-(rate limit, register 35), or a path that the host gives through the remote setpoint (26), which is memory.
+Everything here runs in the reader thread. Registers 2, 24 and 25 are EEPROM with about 100 000 writes of
+life: they are written only when their value changes, and every such write is counted. A ramp is the
+instrument's own (rate limit, register 35), or a path that the host gives through the remote setpoint (26),
+which is memory.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isfinite, log10, nan
 
 from devices.eurotherm_registers import (
     EEPROM_BACKED,
@@ -26,6 +27,7 @@ from devices.eurotherm_registers import (
     ieee,
     signed,
 )
+from devices.eurotherm_setup import Setup
 from devices.line_query import NoAnswerError
 from devices.modbus import ModbusLink
 from devices.protocols import Identity
@@ -45,18 +47,6 @@ class ControllerReading:
     working_setpoint_celsius: float
     output_percent: float
     status: Status
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How the instrument is configured, read when it is connected."""
-
-    temperature: Scale
-    low_celsius: float  # setpoints are allowed from here
-    high_celsius: float  # to here
-    range_low_celsius: float
-    range_high_celsius: float
-    rate_per_kelvin_per_minute: float  # the instrument's ramp units in 1 K/min
 
 
 class EurothermLink:
@@ -121,12 +111,12 @@ class EurothermLink:
         high = signed(self._get(Register.RANGE_HIGH))
         exact = self._float(Register.RANGE_HIGH)
         told = self._get_if_there(Register.DECIMALS)
-        for decimals in [told if told is not None else self._stated_decimals] if exact is None else (0, 1, 2):
-            if decimals is None:
-                break
-            fits = exact is None or abs(high - exact * 10**decimals) <= 0.5
-            if fits and told in (None, decimals) and self._stated_decimals in (None, decimals):
-                return Scale(decimals)
+        decimals = self._stated_decimals if told is None else told
+        if decimals is None and exact:
+            decimals = round(log10(abs(high / exact))) if high else None
+        agreed = decimals in (0, 1, 2) and self._stated_decimals in (None, decimals)
+        if decimals is not None and agreed and (exact is None or abs(high - exact * 10**decimals) <= 0.5):
+            return Scale(decimals)
         raise InstrumentError(
             f"{self._link.address}: decimals of temperatures are not clear: the instrument says "
             f"{'nothing' if told is None else told}, the station {self._stated_decimals}, and its range ends "
@@ -199,11 +189,6 @@ class EurothermLink:
     def tracked_celsius(self) -> float | None:
         """The remote setpoint in use, if any."""
         return None if self.tracking is None else self.setup.temperature.number(self.tracking)
-
-    def rate_fits(self, kelvin_per_minute: float) -> bool:
-        """Whether the instrument can ramp so fast, to within 2 %."""
-        wanted = kelvin_per_minute * self.setup.rate_per_kelvin_per_minute * 10**RATE_DECIMALS
-        return abs(round(wanted) - wanted) <= 0.02 * wanted
 
     def _require_control(self) -> None:
         """A setpoint has no effect in manual, standby or configuration mode."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +16,10 @@ from devices.program_record import ProgramRecord
 from devices.protocols import Identity
 from devices.techniques import Program
 from devices.transport import SerialLine
-from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError, TransportError
 
 _CELL_OFF = ["cell_off"]
+_RECONNECT_ATTEMPTS, _RECONNECT_PAUSE_SECOND = 5, 0.1
 _MEASURE_AT_REST = [
     "var p", "set_pgstat_chan 0", "cell_off", "set_pgstat_mode 3", "set_max_bandwidth 100",
     "meas 100m p ab", "pck_start", "pck_add p", "pck_end",
@@ -96,7 +98,29 @@ class PalmSens(CyclerDevice):
         self._link.run_to_end(_CELL_OFF)
 
     def _resynchronise(self) -> None:
-        self._link.resynchronise()
+        """Get through to the instrument again, over a new connection if the old one is dead."""
+        try:
+            self._link.resynchronise()
+            return
+        except TransportError:
+            self._link.close()
+        for attempt in range(_RECONNECT_ATTEMPTS):
+            try:
+                self._reconnect()
+                return
+            except TransportError:
+                if attempt == _RECONNECT_ATTEMPTS - 1:
+                    raise
+                threading.Event().wait(_RECONNECT_PAUSE_SECOND * 2**attempt)
+
+    def _reconnect(self) -> None:
+        """Open the port anew; another instrument in its place is refused."""
+        before, now = self._identity, self._link.open()
+        if before is not None and now != before:
+            raise InstrumentError(
+                f"{self.prefix}: after the link was lost {now.model} {now.serial} answers in place of "
+                f"{before.model} {before.serial}"
+            )
 
     def _loading(self, program: Program) -> Callable[[], None]:
         script = compile_program(program, self._require_model(), self.limits, self._channel)

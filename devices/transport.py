@@ -100,7 +100,10 @@ class SerialLine:
         port, self._port = self._port, None
         lock, self._lock = self._lock, None
         if port is not None:
+            dead_socket = getattr(port, "_socket", None)  # pyserial leaves one open that was reset
             port.close()
+            if dead_socket is not None:
+                dead_socket.close()
         if lock is not None:
             lock.release()
 

@@ -12,7 +12,17 @@ from devices.sim.keithley_scpi import ILLEGAL_VALUE, OUT_OF_RANGE, ScpiError
 
 Array = NDArray[np.float64]
 EPOCH_UNIX_SECOND = 1_767_225_600.0  # virtual second 0 is 1 January 2026, whenever the bench runs
-_ELEMENTS = ("READing", "RELative", "SOURce", "SOURSTATus", "STATus", "SEConds", "FRACtional", "TSTamp", "UNIT")
+_ELEMENTS = (
+    "READing",
+    "RELative",
+    "SOURce",
+    "SOURSTATus",
+    "STATus",
+    "SEConds",
+    "FRACtional",
+    "TSTamp",
+    "UNIT",
+)
 _SMALLEST = 10
 
 
@@ -110,7 +120,7 @@ class ReadingBuffer:
         columns = {
             "READing": values,
             "SOURce": source,
-            "RELative": seconds - self._origin_second,
+            "RELative": np.round(seconds - self._origin_second, 6),
             "STATus": status,
             "SOURSTATus": source_status,
             "SEConds": np.floor(unix),

@@ -125,8 +125,6 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(expression)
 
 
-
-
 def number(text: str) -> float:
     """A decimal number.
 

@@ -1,7 +1,7 @@
 """Settings of an emulated Keithley source-measure unit: per function, and the lists that keep them.
 
-Function names are the short SCPI words CURR and VOLT. Defaults are those after *RST, among them the output-off
-mode NORM, which sources 0 V into whatever is connected.
+Function names are the short SCPI words CURR and VOLT. Defaults are those after *RST, among them the
+output-off mode NORM, which sources 0 V into whatever is connected.
 """
 
 from __future__ import annotations

@@ -12,18 +12,19 @@ from devices.sim.script_grammar import GALVANOSTATIC_LOOPS
 from devices.sim.script_memory import NANOSECOND, Memory
 from devices.sim.script_syntax import Measurement, ScriptError, Variable
 
-# How long a point takes (the instrument's own rule is not published): settling for a share of a period, then
-# whole periods, but never less than 0.1 s. So 10 mHz is 110 s of silence, 1 Hz 4.1 s, 100 Hz 0.1 s.
-SHORTEST_POINT_SECOND = 0.1
+# How long a point takes (the instrument's own rule is not published): a tenth of a period to settle and one
+# period, but at least 1 s unless that is more than four periods, and at least 0.1 s. So 10 mHz is 110 s of
+# silence, 1 Hz 1.1 s, 10 Hz 0.41 s, 100 Hz 0.1 s; the rule has no jumps that rounding could fall over.
 SETTLING_PERIODS = 0.1
-SLOW_HERTZ, SLOW_PERIODS, FAST_PERIODS = 1.0, 1, 4
+SLOW_PERIODS, FAST_PERIODS = 1 + SETTLING_PERIODS, 4 + SETTLING_PERIODS
+AVERAGED_SECOND, SHORTEST_POINT_SECOND = 1.0, 0.1
 GUARD_SECOND = 1.0  # during a long point the instrument looks at least so often for a critical overload
 
 
 def point_second(frequency_hertz: float) -> float:
     """Virtual time of one point."""
-    periods = SLOW_PERIODS if frequency_hertz < SLOW_HERTZ else FAST_PERIODS
-    return max(SHORTEST_POINT_SECOND, (SETTLING_PERIODS + periods) / frequency_hertz)
+    averaged = min(AVERAGED_SECOND, FAST_PERIODS / frequency_hertz)
+    return max(SHORTEST_POINT_SECOND, SLOW_PERIODS / frequency_hertz, averaged)
 
 
 def frequencies(first_hertz: float, last_hertz: float, count: int) -> Iterator[float]:

@@ -28,16 +28,9 @@ def potentiostatic(
     options: str = "",
 ) -> tuple[str, ...]:
     """PEIS about the open-circuit voltage that was measured before; `sweep` = first, last, number."""
-    setup = (
-        *LOOP_VARIABLES,
-        "set_pgstat_mode 3",
-        "meas 100m o ab",
-        "set_max_bandwidth 1M",
-        *ranges,
-        "set_e o",
-    )
+    at_rest = (*LOOP_VARIABLES, "set_pgstat_mode 3", "meas 100m o ab", "set_max_bandwidth 1M")
     loop = f"meas_loop_eis f r j {amplitude} {sweep} o {options}"
-    return (*setup, "cell_on", "timer_start", loop, *package, "endloop", *FINISH)
+    return (*at_rest, *ranges, "set_e o", "cell_on", "timer_start", loop, *package, "endloop", *FINISH)
 
 
 def galvanostatic(

@@ -1,0 +1,117 @@
+"""One change of temperature under way: when it counts as done, and when as failed."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from math import isfinite
+
+from ophyd.status import DeviceStatus
+
+from devices.eurotherm_link import ControllerReading
+from devices.eurotherm_registers import TROUBLES
+from labctl.errors import DeviceError, InstrumentError, TransportError
+
+
+@dataclass(frozen=True)
+class Settling:
+    """When a temperature counts as reached; times are the station clock's.
+
+    ValueError names what is impossible.
+    """
+
+    tolerance_kelvin: float = 0.5
+    dwell_second: float = 60.0
+    timeout_second: float = 7200.0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("tolerance_kelvin", 0.01), ("dwell_second", 0.0), ("timeout_second", 1.0)):
+            value = getattr(self, name)
+            if not lowest <= value <= 1e7:
+                raise ValueError(f"{name} = {value!r}: must be a number from {lowest:g} to 1e7")
+
+
+class Move:
+    """A status that is done after a dwell of readings within the tolerance of the target.
+
+    A reading outside, or none, begins the dwell anew. Without any reading for `silence_wall_second` (wall
+    time) the move has failed, as the link has.
+    """
+
+    def __init__(
+        self, status: DeviceStatus, target_celsius: float, settling: Settling, *, silence_wall_second: float
+    ) -> None:
+        self.status, self.target_celsius, self.settling = status, target_celsius, settling
+        self.ended = False
+        self._error: Exception | None = None
+        self._silence_wall_second = silence_wall_second
+        self._lock = threading.Lock()
+        self._deadline: float | None = None  # None: the instrument has not been told yet
+        self._inside_since: float | None = None
+        self._last_reading_wall = 0.0
+
+    def begin(self, clock_second: float, wall_second: float) -> None:
+        """The instrument has the setpoint."""
+        self._last_reading_wall = wall_second
+        self._deadline = clock_second + self.settling.timeout_second
+
+    def judge(self, reading: ControllerReading | None, clock_second: float, wall_second: float) -> None:
+        """Take a reading into account; called by the reader thread."""
+        if self._deadline is None or self.ended:
+            return
+        if reading is None:
+            self._inside_since = None
+            if wall_second - self._last_reading_wall > self._silence_wall_second:
+                self.fail(TransportError(f"{self._what()}: the controller does not answer any more"))
+        else:
+            self._last_reading_wall = wall_second
+            self._judge_value(reading, clock_second)
+        if clock_second >= self._deadline:
+            late = f"not there after {self.settling.timeout_second:g} s{_at(reading)}"
+            self.fail(DeviceError(f"{self._what()}: {late}"))
+
+    def _judge_value(self, reading: ControllerReading, clock_second: float) -> None:
+        for trouble in TROUBLES:
+            if trouble.fatal and reading.status & trouble.bits:
+                self.fail(InstrumentError(f"{self._what()}: {trouble.words}"))
+                return
+        gap = abs(reading.temperature_celsius - self.target_celsius)
+        if not isfinite(gap) or gap > self.settling.tolerance_kelvin + 1e-9:
+            self._inside_since = None
+            return
+        if self._inside_since is None:
+            self._inside_since = clock_second
+        if clock_second - self._inside_since >= self.settling.dwell_second:
+            self._end(None)
+
+    @property
+    def may_be_under_way(self) -> bool:
+        """Whether the instrument may still be changing the temperature for it."""
+        if self.ended and self._error is None:
+            return False
+        return self._deadline is not None or isinstance(self._error, TransportError)
+
+    def give_up(self, reason: str) -> None:
+        """Somebody wants something else."""
+        self.fail(DeviceError(f"{self._what()}: {reason} before it was reached"))
+
+    def fail(self, error: Exception) -> None:
+        """End it as failed; nothing happens when it has ended."""
+        self._end(error)
+
+    def _end(self, error: Exception | None) -> None:
+        with self._lock:  # readings, stop() and a new setpoint come from different threads
+            if self.ended:
+                return
+            self.ended, self._error = True, error
+        if error is None:
+            self.status.set_finished()
+        else:
+            self.status.set_exception(error)
+
+    def _what(self) -> str:
+        return f"{self.status.device.name}: setpoint {self.target_celsius:g} degC"
+
+
+def _at(reading: ControllerReading | None) -> str:
+    return "" if reading is None else f", but at {reading.temperature_celsius:g} degC"

@@ -1,0 +1,129 @@
+"""What emulated instruments on a plain serial line share: endpoints, lines in, lines out, faults of both."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from devices.sim.clock import VirtualClock
+from devices.sim.faults import LINE_FAULTS, FaultyOutlet, LineFault
+from devices.sim.mounted import TwoPole
+from devices.sim.record import BenchRecord
+from devices.sim.wire import Wire
+
+_LONGEST_QUESTION = 256
+_OF_PACKAGES = frozenset({"nan", "overrange"})  # these are the potentiostat's; others have their own
+
+
+class _TerminatedWire(Wire):
+    """Lines of the outlet end with LF; on this wire they end with `end`."""
+
+    def __init__(self, on_data: Callable[[bytes], None], end: bytes) -> None:
+        super().__init__(on_data)
+        self._end = end
+
+    def write(self, data: bytes) -> None:
+        super().write(data.replace(b"\n", self._end))
+
+
+class SerialEmulator:
+    """An instrument that answers lines; a kind of instrument adds `_answer` and its own faults.
+
+    Args:
+        clock: the bench's.
+        record: where the instrument's doings are noted.
+        seed: of its faults and its serial number.
+        end: what ends its lines. Questions end with CR; a LF is ignored.
+    """
+
+    KIND = "serial"
+
+    def __init__(self, clock: VirtualClock, record: BenchRecord, *, seed: int, end: bytes) -> None:
+        self._clock, self._record = clock, record
+        self.wire: Wire = _TerminatedWire(self._feed, end)
+        self._outlet = FaultyOutlet(self.wire, seed)
+        self._pending = bytearray()
+        self._unplugged = False
+        self._faults: dict[str, Callable[..., None]] = {"clear": self._clear, "disconnect": self._unplug}
+
+    def _answer(self, question: str) -> list[str]:
+        """The lines that answer a question."""
+        raise NotImplementedError
+
+    def _repair(self) -> None:
+        """End the instrument's own faults."""
+
+    # ---- endpoints
+    async def open(self) -> int:
+        """Listen on a free loopback port; its number."""
+        return await self.wire.open()
+
+    def open_pty(self) -> str:
+        """Path of a pseudo-terminal that answers too (POSIX)."""
+        return self.wire.open_pty()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a host is connected by TCP."""
+        return self.wire.connected
+
+    @property
+    def running(self) -> bool:
+        """Whether it is doing something that a change of cell would disturb."""
+        return False
+
+    @property
+    def circuit_closed(self) -> bool:
+        """It has no leads."""
+        return False
+
+    def connect_leads(self, leads: TwoPole, reason: str) -> None:
+        """It has no leads: nothing happens."""
+
+    async def close(self) -> None:
+        """Switch off."""
+        self._outlet.stop()
+        await self.wire.close()
+
+    # ---- lines
+    def _feed(self, data: bytes) -> None:
+        self._pending += data.replace(b"\n", b"")
+        while b"\r" in self._pending:
+            line, _, rest = self._pending.partition(b"\r")
+            self._pending = rest
+            for text in [] if self._unplugged else self._answer(line.decode("latin-1").strip()):
+                self._outlet.write_line(text)
+        del self._pending[:-_LONGEST_QUESTION]
+
+    # ---- faults
+    def inject(self, fault: str, **arguments: Any) -> None:
+        """Arm a fault of the line (see faults.LINE_FAULTS) or of the instrument; `clear` ends them all.
+
+        Raises:
+            ValueError: no such fault, or an impossible argument.
+        """
+        own = self._faults.get(fault)
+        if own is None and (fault not in LINE_FAULTS or fault in _OF_PACKAGES):
+            known = ", ".join(sorted({*self._faults, *LINE_FAULTS} - (_OF_PACKAGES - self._faults.keys())))
+            raise ValueError(f"fault = {fault!r}: must be one of {known}")
+        takes = own or (lambda **values: self._outlet.arm(LineFault(fault, **values)))
+        allowed = inspect.signature(own or LineFault).parameters.keys() - {"kind"}
+        if not arguments.keys() <= allowed:
+            names = ", ".join(sorted(allowed)) or "none"
+            raise ValueError(f"{fault}: arguments {sorted(arguments)}: must be among {names}")
+        takes(**arguments)
+        self._record.add("fault", instrument=self.KIND, fault=fault, **arguments)
+
+    def _clear(self) -> None:
+        self._outlet.clear()
+        self._unplugged = False
+        self._repair()
+
+    def _unplug(self) -> None:
+        """The cable is out: the link is cut, and nobody answers until `clear`."""
+        self._unplugged = True
+        self.wire.drop()
+
+    def _note(self, event: str, **fields: Any) -> None:
+        self._record.add("instrument", instrument=self.KIND, event=event, **fields)
