@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from math import isfinite, nan
+from math import inf, isfinite, isnan, nan
 from typing import Any, Literal
 
 from ophyd import Component
@@ -182,14 +182,11 @@ class AlicatPressureController(PolledInstrument[LineState]):
             raise ProtocolError(
                 f"{self.name}: line pressure = {line_pa!r} Pa: must be a number >= 0 Pa (gauge)"
             )
-        for most, source in (
-            (self.line_pressure_max_pa, "line_pressure_max_pa"),
-            (self._link.full_scale_pa, "the instrument's full scale"),
-        ):
-            if most is not None and line_pa > most:
-                raise ProtocolError(
-                    f"{self.name}: line pressure = {line_pa:.6g} Pa: must not exceed {most:.6g} Pa ({source})"
-                )
+        if line_pa > self.highest_line_pa:
+            raise ProtocolError(
+                f"{self.name}: line pressure = {line_pa:.6g} Pa: must not exceed {self.highest_line_pa:.6g} Pa "
+                "(the lower one of line_pressure_max_pa and the instrument's full scale)"
+            )
         self._require_worker()
         if self._link.source == "A":
             raise InstrumentError(f"{self.name}: {self._link.why_ignored()}")
@@ -283,6 +280,13 @@ class AlicatPressureController(PolledInstrument[LineState]):
             self.alarms.clear("hold")
 
     # ---- what others ask
+    @property
+    def highest_line_pa(self) -> float:
+        """No line pressure above this is sent; the full scale is known once connected."""
+        full_scale_pa = self._link.full_scale_pa
+        most = inf if self.line_pressure_max_pa is None else self.line_pressure_max_pa
+        return most if isnan(full_scale_pa) else min(most, full_scale_pa)
+
     @property
     def saves_setpoints(self) -> bool:
         """Whether each setpoint goes to a memory that wears (ALSS = S, or firmware that cannot tell)."""

@@ -10,7 +10,7 @@ from math import inf
 from ophyd.status import DeviceStatus
 
 from labctl.clock import Clock
-from labctl.errors import DeviceError, ProtocolError
+from labctl.errors import DeviceError, LabctlError, ProtocolError
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Approach:
         clock: the station's; dwell and timeout are its time.
         target: where the value shall be.
         begin: sends it on its way; runs in the thread.
-        observe: the value now (may steer, too); DeviceError ends the approach.
+        observe: the value now (may steer, too); any LabctlError ends the approach.
         fail: called before the status fails, with the reason; it says what is to be done.
         period_second: time between looks.
     """
@@ -61,7 +61,7 @@ class Approach:
         *,
         begin: Callable[[], None],
         observe: Callable[[], float],
-        fail: Callable[[DeviceError], None],
+        fail: Callable[[LabctlError], None],
         period_second: float = 1.0,
     ) -> None:
         self.target, self.status = target, status
@@ -96,7 +96,7 @@ class Approach:
         try:
             self._begin()
             self._wait()
-        except DeviceError as error:
+        except LabctlError as error:
             if not self._over:
                 self._fail(error)
                 self.end(error)

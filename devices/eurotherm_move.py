@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from ophyd.status import DeviceStatus
@@ -24,6 +24,17 @@ class Settling:
     dwell_second: float = 60.0
     timeout_second: float = 7200.0
 
+    def changed(
+        self, tolerance_kelvin: float | None, dwell_second: float | None, timeout_second: float | None
+    ) -> Settling:
+        """The same with what is given in place of its own."""
+        given = {
+            "tolerance_kelvin": tolerance_kelvin,
+            "dwell_second": dwell_second,
+            "timeout_second": timeout_second,
+        }
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
     def __post_init__(self) -> None:
         for name, lowest in (("tolerance_kelvin", 0.01), ("dwell_second", 0.0), ("timeout_second", 1.0)):
             value = getattr(self, name)
@@ -39,11 +50,18 @@ class Move:
     """
 
     def __init__(
-        self, status: DeviceStatus, target_celsius: float, settling: Settling, *, silence_wall_second: float
+        self,
+        status: DeviceStatus,
+        target_celsius: float,
+        settling: Settling,
+        *,
+        ramp_second: float,
+        silence_wall_second: float,
     ) -> None:
         self.status, self.target_celsius, self.settling = status, target_celsius, settling
         self.ended = False
         self._error: Exception | None = None
+        self._longest_second = settling.timeout_second + ramp_second
         self._silence_wall_second = silence_wall_second
         self._lock = threading.Lock()
         self._deadline: float | None = None  # None: the instrument has not been told yet
@@ -53,7 +71,7 @@ class Move:
     def begin(self, clock_second: float, wall_second: float) -> None:
         """The instrument has the setpoint."""
         self._last_reading_wall = wall_second
-        self._deadline = clock_second + self.settling.timeout_second
+        self._deadline = clock_second + self._longest_second
 
     def judge(self, reading: ControllerReading | None, clock_second: float, wall_second: float) -> None:
         """Take a reading into account; called by the reader thread."""
@@ -67,7 +85,7 @@ class Move:
             self._last_reading_wall = wall_second
             self._judge_value(reading, clock_second)
         if clock_second >= self._deadline:
-            late = f"not there after {self.settling.timeout_second:g} s{_at(reading)}"
+            late = f"not there after {self._longest_second:g} s{_at(reading)}"
             self.fail(DeviceError(f"{self._what()}: {late}"))
 
     def _judge_value(self, reading: ControllerReading, clock_second: float) -> None:

@@ -85,11 +85,15 @@ class Simulate(Record):
 
 
 class DeviceEntry(Record):
-    """One role of a station: the registered driver, where the device is, and the driver's options."""
+    """One role of a station: the registered driver, where the device is, and the driver's options.
+
+    A device made of others has no address but `uses`: its driver's parameter -> the role it is given.
+    """
 
     driver: Annotated[str, AfterValidator(_driver)]
     address: Annotated[str, AfterValidator(_address)] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    uses: dict[str, str] = Field(default_factory=dict)
     shared: bool = False
 
     @model_validator(mode="after")
@@ -133,7 +137,13 @@ class Station(Record):
         for role, device in self.devices.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", role):
                 raise ValueError(f"devices: the role {role!r} must be lower-case letters, digits and '_'")
-            if self.simulate is None and device.address is None:
+            for parameter, used in device.uses.items():
+                if used not in self.devices or self.devices[used].uses:
+                    allowed = ", ".join(name for name, entry in self.devices.items() if not entry.uses)
+                    raise ValueError(f"devices.{role}.uses.{parameter}: {used!r} must be one of {allowed}")
+            if device.uses and device.address is not None:
+                raise ValueError(f"devices.{role}.address: a device that uses others has none of its own")
+            if self.simulate is None and device.address is None and not device.uses:
                 raise ValueError(
                     f"devices.{role}.address: is missing; a real station needs it (a simulated one has a "
                     "'simulate' block)"

@@ -77,14 +77,15 @@ def open_session(
             bench = load_bench()(station, data_directory, cell=cell, fresh=fresh_bench)
             stack.callback(bench.close)
         clock: Clock = bench.clock if bench is not None else MonotonicClock()
-        devices = {role: _make_device(station, role, cell, clock, bench) for role in station.devices}
+        devices = _make_devices(station, cell, clock, bench)
         journal = Journal(data_directory, test_time=devices["cycler"].test_time_second)
         stack.callback(journal.close)
         engine = RunEngine({}, context_managers=list(context_managers))
         engine.md.update(_session_metadata(station))
         engine.subscribe(journal)
         session = Session(station, cell, data_directory, engine, journal, devices, bench)
-        for role, device in devices.items():
+        for role in sorted(devices, key=lambda role: bool(station.devices[role].uses)):
+            device = devices[role]
             device.on_alarm = journal.alarm
             if connect:
                 connect_device(station, role, device)
@@ -99,14 +100,27 @@ def _end_paused_run(engine: RunEngine) -> None:
         engine.abort("the session was closed")
 
 
-def _make_device(station: Station, role: str, cell: Cell, clock: Clock, bench: Any) -> Any:
+def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Any) -> dict[str, Any]:
+    """All devices by role, those that others are made of first."""
+    made: dict[str, Any] = {}
+    for role in sorted(station.devices, key=lambda role: bool(station.devices[role].uses)):
+        entry = station.devices[role]
+        if entry.uses:
+            parts = {parameter: made[used] for parameter, used in entry.uses.items()}
+            made[role] = _make_device(station, role, cell, clock, pellet_area_m2=cell.area_m2, **parts)
+        else:
+            address = bench.addresses[role] if bench is not None else entry.address or "not-connected"
+            made[role] = _make_device(station, role, cell, clock, address=address)
+    return {role: made[role] for role in station.devices}
+
+
+def _make_device(station: Station, role: str, cell: Cell, clock: Clock, **given: Any) -> Any:
     entry = station.devices[role]
     where = str(station.path or station.name)
     driver = load_driver(entry.driver, where, f"devices.{role}.driver")
-    address = bench.addresses[role] if bench is not None else entry.address or "not-connected"
     limits = station.limits.narrowed_by(cell.limits)
     try:
-        return driver(address, name=role, clock=clock, limits=limits, **entry.options)
+        return driver(name=role, clock=clock, limits=limits, **given, **entry.options)
     except TypeError as error:
         raise ConfigurationError(where, f"devices.{role}.options", dict(entry.options), str(error)) from error
 

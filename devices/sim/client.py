@@ -179,7 +179,7 @@ def bench_settings(station: Station) -> BenchSettings:
         stoichiometry=simulate.stoichiometry,
         temperature_kelvin=simulate.temperature_celsius + _ZERO_CELSIUS_KELVIN,
         pressure_pa=simulate.pressure_pa,
-        devices={role: device.driver for role, device in station.devices.items()},
+        devices={role: device.driver for role, device in station.devices.items() if not device.uses},
     )
 
 

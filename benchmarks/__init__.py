@@ -1,0 +1,1 @@
+"""Benchmarks: figures beside a named alternative measured in the same run; never tests with a time limit."""

@@ -1,0 +1,31 @@
+"""`make bench`: measure, and print each figure with its alternative and their ratio; trust the ratios."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+
+from benchmarks.emstat_lines import emstat_lines
+from benchmarks.gitt_to_store import gitt_to_store
+from benchmarks.pellet_step import pellet_step
+
+MEASUREMENTS = (emstat_lines, pellet_step, gitt_to_store)
+
+
+def main() -> None:
+    """Run all, or those named on the command line."""
+    wanted = set(sys.argv[1:])
+    known = {measure.__name__ for measure in MEASUREMENTS}
+    if wanted - known:
+        sys.exit(f"benchmarks: {', '.join(sorted(wanted - known))}: there are {', '.join(sorted(known))}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    for measure in MEASUREMENTS:
+        if not wanted or measure.__name__ in wanted:
+            for row in measure():
+                print(row.text())
+
+
+if __name__ == "__main__":
+    main()
