@@ -19,13 +19,13 @@ from devices.approach import Approach, Target
 from devices.columns import Column, ColumnSpec
 from devices.polled_instrument import PolledInstrument
 from devices.protocols import Identity
-from devices.transport import SerialLine
+from devices.transport import Line, SerialLine
 from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
 
 HoldMode = Literal["closed", "setpoint", "position"]
 _ASK_SOURCE_EVERY = 10  # readings; somebody may change it at the front panel
 _STANDARD_ATMOSPHERE_PA = 101_325.0
-_HOLD_WITHIN_SECOND = 5.0
+_HOLD_WITHIN_SECOND = 2.0
 _FLAG_ALARMS = {"OPL": "over_pressure", "EXH": "exhaust"}
 _PRESSURE = ColumnSpec("line_pressure_pa", "float", "Pa")
 _SETPOINT = ColumnSpec("line_setpoint_pa", "float", "Pa")
@@ -41,14 +41,14 @@ class AlicatPressureController(PolledInstrument[LineState]):
         unit_id: the letter the instrument is set to.
         baudrate: as set at the instrument.
         line_pressure_max_pa: nothing above it is sent, beside the instrument's own full scale.
-        hold: how "hold here" is done. "closed" shuts both valves of a dual-valve controller: no gas in, none
-            out. "setpoint" keeps regulating at the present pressure. "position" freezes the valves as they
-            are; in mid-ramp one of them is open then, and the pressure runs on. By default "closed" for
-            dual-valve models (PCD), else "setpoint".
+        hold: how "hold here" is done. "closed" shuts both valves: no gas in, none out (default for dual-valve
+            models, PCD). "setpoint" keeps regulating at the present pressure (default for others).
+            "position" freezes the valves; in mid-ramp one of them is open then, and the pressure runs on.
         ambient_pressure_pa: for instruments that regulate absolute pressure.
         answer_timeout_second: how long an answer may take (wall time).
-        options: as for every polled instrument: name, clock, limits, period_second, on_alarm. (The limit of
-            stack pressure is the heated cell's to apply: only it knows the piston.)
+        line: the way to the instrument, if not a pyserial port.
+        options: as for every polled instrument: name, clock, limits (of the stack pressure, which the heated
+            cell applies: only it knows the piston), period_second, on_alarm.
     """
 
     line_pressure_pa = Component(Column, spec=_PRESSURE, value=nan, kind="hinted")
@@ -65,6 +65,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
         hold: HoldMode | None = None,
         ambient_pressure_pa: float = _STANDARD_ATMOSPHERE_PA,
         answer_timeout_second: float = 0.5,
+        line: Line | None = None,
         **options: Any,
     ) -> None:
         super().__init__(address, **options)
@@ -76,7 +77,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
         self.setpoint_writes = 0  # since it was made; a saved setpoint wears the instrument's memory
         self._hold: HoldMode | None = hold
         self._link = AlicatLink(
-            SerialLine(address, baudrate=baudrate, terminator=b"\r"),
+            line or SerialLine(address, baudrate=baudrate, terminator=b"\r"),
             unit_id,
             ambient_pressure_pa=ambient_pressure_pa,
             timeout_second=answer_timeout_second,
@@ -89,9 +90,8 @@ class AlicatPressureController(PolledInstrument[LineState]):
 
     # ---- the reader thread's jobs
     def _open_link(self) -> Identity:
-        identity = self._link.open()
         self._asked = 0
-        return identity
+        return self._link.open()
 
     def _close_link(self) -> None:
         self._link.close()
@@ -182,10 +182,10 @@ class AlicatPressureController(PolledInstrument[LineState]):
             raise ProtocolError(
                 f"{self.name}: line pressure = {line_pa!r} Pa: must be a number >= 0 Pa (gauge)"
             )
-        if line_pa > self.highest_line_pa:
+        if line_pa > (most := self.highest_line_pa):
             raise ProtocolError(
-                f"{self.name}: line pressure = {line_pa:.6g} Pa: must not exceed {self.highest_line_pa:.6g} Pa "
-                "(the lower one of line_pressure_max_pa and the instrument's full scale)"
+                f"{self.name}: line pressure = {line_pa:.6g} Pa: must not exceed {most:.6g} Pa, the lower "
+                "one of line_pressure_max_pa and the instrument's full scale"
             )
         self._require_worker()
         if self._link.source == "A":
@@ -294,8 +294,6 @@ class AlicatPressureController(PolledInstrument[LineState]):
 
     def metadata(self) -> dict[str, Any]:
         """Identity, address, range and source of the setpoint, for the start document."""
-        return {
-            **super().metadata(),
-            "full_scale_pa": self._link.full_scale_pa,
-            "setpoint_source": self._link.source or "unknown",
-        }
+        source, full_scale_pa = self._link.source or "unknown", self._link.full_scale_pa
+        known = None if isnan(full_scale_pa) else full_scale_pa
+        return {**super().metadata(), "full_scale_pa": known, "setpoint_source": source}

@@ -62,6 +62,15 @@ IMPEDANCE = (
     ColumnSpec("status", "integer", "1"),
 )
 
+ENVIRONMENT = (
+    ColumnSpec("test_time_second", "float", "s"),
+    ColumnSpec("temperature_t1_celsius", "float", "degC"),
+    ColumnSpec("temperature_setpoint_celsius", "float", "degC"),
+    ColumnSpec("applied_pressure_pa", "float", "Pa"),
+    ColumnSpec("pressure_setpoint_pa", "float", "Pa"),
+    ColumnSpec("surface_pressure_pa", "float", "Pa"),
+)
+
 STEPS = (
     ColumnSpec("step_count", "integer", "1"),
     ColumnSpec("protocol_step", "string", ""),

@@ -11,7 +11,7 @@ from contextlib import suppress
 from math import isfinite, nan
 from typing import Any, TypeVar
 
-from ophyd.status import DeviceStatus
+from ophyd.status import Status
 
 from devices.eurotherm_link import ControllerReading
 from devices.eurotherm_move import Move, Settling
@@ -82,7 +82,7 @@ class Eurotherm3200(EurothermReadings):
         tolerance_kelvin: float | None = None,
         dwell_second: float | None = None,
         timeout_second: float | None = None,
-    ) -> DeviceStatus:
+    ) -> Status:
         """Go to `celsius` (degC) and stay there; the instrument ramps and holds by itself.
 
         Done when the temperature was within the tolerance for the dwell; failed on timeout, sensor break,
@@ -100,7 +100,8 @@ class Eurotherm3200(EurothermReadings):
         except ValueError as error:
             raise ProtocolError(f"{self.name}: setpoint {celsius:g} degC: {error}") from None
         move = Move(
-            DeviceStatus(self),
+            self.name,
+            Status(self),  # not a DeviceStatus: that one would call stop() when it fails
             target,
             settling,
             ramp_second=60.0 * self._distance_kelvin(target) / ramp if ramp else 0.0,
@@ -112,7 +113,7 @@ class Eurotherm3200(EurothermReadings):
         threading.Thread(target=self._follow, args=(move, begun), name=name, daemon=True).start()
         return move.status
 
-    def track(self, celsius: float) -> DeviceStatus:
+    def track(self, celsius: float) -> Status:
         """Follow a path that the caller gives, one setpoint (degC) after the other, as often as one likes.
 
         Uses the remote setpoint: no EEPROM is written. Done when the instrument has it. The driver keeps it
@@ -123,7 +124,7 @@ class Eurotherm3200(EurothermReadings):
             ProtocolError: not allowed; nothing was sent.
         """
         target = self.check_setpoint(celsius)
-        status = DeviceStatus(self)
+        status = Status(self)
         with self._lock:
             taken = self._replace(None, lambda: self._change(self._controller.track, target))
         taken.add_done_callback(lambda done: _settle(status, done.exception()))
@@ -137,10 +138,10 @@ class Eurotherm3200(EurothermReadings):
         """
         with self._lock:
             move = self._move
-            under_way = self._controller.tracking is not None or (move and move.may_be_under_way)
-            if self._worker is None or not under_way:
+            idle = self._controller.tracking is None and (move is None or move.succeeded)
+            if self._worker is None or idle:
                 return
-            held = self._replace(None, lambda: self._change(self._controller.hold), "stopped")
+            held = self._replace(None, lambda: self._hold(move), "stopped")
         self._wait_briefly(held, "the temperature of now could not be held")
 
     def disconnect(self) -> None:
@@ -163,8 +164,15 @@ class Eurotherm3200(EurothermReadings):
     def _begin(self, move: Move, ramp: float | None) -> None:
         if move.ended:
             return  # given up before its turn came: nothing is written
+        self._change(self._controller.require_control)
+        move.told = True
         self._change(self._controller.go_to, move.target_celsius, ramp)
         move.begin(self._clock.now(), time.monotonic())
+
+    def _hold(self, move: Move | None) -> None:
+        """Hold the temperature of now, unless the instrument never heard of `move`."""
+        if self._controller.tracking is not None or (move is not None and move.told):
+            self._change(self._controller.hold)
 
     def _keep_tracked(self) -> None:
         """Nobody will keep the remote setpoint alive: it becomes the instrument's own."""
@@ -216,7 +224,7 @@ class Eurotherm3200(EurothermReadings):
             self.on_alarm(kind="hold", source=self.name, value=nan, limit=nan, action=action)
 
 
-def _settle(status: DeviceStatus, error: BaseException | None) -> None:
+def _settle(status: Status, error: BaseException | None) -> None:
     if error is None:
         status.set_finished()
     else:

@@ -126,10 +126,10 @@ class EurothermLink:
     # ---- reading
     def read(self) -> ControllerReading:
         """The reading now; keeps the remote setpoint alive while it is in use."""
-        if self.tracking is not None:
-            self._link.write(Register.REMOTE_SETPOINT, self.tracking)
         raw = self._read(Register.PROCESS_VALUE, 5)
         status = Status(self._get(Register.STATUS))  # after the value: a break in between is seen
+        if self.tracking is not None:  # after the status: that it was lost is seen
+            self._link.write(Register.REMOTE_SETPOINT, self.tracking)
         scale, setup = self.setup.temperature, self.setup
         temperature = scale.number(raw[0])
         margin = _OVER_RANGE_SHARE * (setup.range_high_celsius - setup.range_low_celsius)
@@ -151,7 +151,6 @@ class EurothermLink:
         The rate is set before the setpoint and taken away after it, so that a host that dies in between
         leaves no step behind.
         """
-        self._require_control()
         rate = self._rate(kelvin_per_minute) if kelvin_per_minute else 0
         if rate:
             self._put_rate(rate)
@@ -166,7 +165,7 @@ class EurothermLink:
         """Take `celsius` as the remote setpoint; no EEPROM is written, however often."""
         raw = self._raw(celsius)
         if self.tracking is None:
-            self._require_control()
+            self.require_control()
             self._put_rate(0)
             self._link.write(Register.REMOTE_SETPOINT, raw)
             self._put(Register.REMOTE_SELECT, 1)
@@ -190,7 +189,7 @@ class EurothermLink:
         """The remote setpoint in use, if any."""
         return None if self.tracking is None else self.setup.temperature.number(self.tracking)
 
-    def _require_control(self) -> None:
+    def require_control(self) -> None:
         """A setpoint has no effect in manual, standby or configuration mode."""
         if self._get(Register.MANUAL):
             raise InstrumentError(

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from ophyd.status import DeviceStatus
+from ophyd.status import Status
 
 from devices.eurotherm_link import ControllerReading
 from devices.eurotherm_registers import TROUBLES
@@ -51,20 +51,23 @@ class Move:
 
     def __init__(
         self,
-        status: DeviceStatus,
+        name: str,
+        status: Status,
         target_celsius: float,
         settling: Settling,
         *,
         ramp_second: float,
         silence_wall_second: float,
     ) -> None:
-        self.status, self.target_celsius, self.settling = status, target_celsius, settling
+        self.name, self.status = name, status
+        self.target_celsius, self.settling = target_celsius, settling
+        self.told = False  # whether the instrument may have heard of it
         self.ended = False
         self._error: Exception | None = None
         self._longest_second = settling.timeout_second + ramp_second
         self._silence_wall_second = silence_wall_second
         self._lock = threading.Lock()
-        self._deadline: float | None = None  # None: the instrument has not been told yet
+        self._deadline: float | None = None  # until the instrument has the setpoint
         self._inside_since: float | None = None
         self._last_reading_wall = 0.0
 
@@ -103,11 +106,9 @@ class Move:
             self._end(None)
 
     @property
-    def may_be_under_way(self) -> bool:
-        """Whether the instrument may still be changing the temperature for it."""
-        if self.ended and self._error is None:
-            return False
-        return self._deadline is not None or isinstance(self._error, TransportError)
+    def succeeded(self) -> bool:
+        """Whether the temperature was reached."""
+        return self.ended and self._error is None
 
     def give_up(self, reason: str) -> None:
         """Somebody wants something else."""
@@ -128,7 +129,7 @@ class Move:
             self.status.set_exception(error)
 
     def _what(self) -> str:
-        return f"{self.status.device.name}: setpoint {self.target_celsius:g} degC"
+        return f"{self.name}: setpoint {self.target_celsius:g} degC"
 
 
 def _at(reading: ControllerReading | None) -> str:

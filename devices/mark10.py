@@ -19,7 +19,7 @@ from devices.columns import Column, ColumnSpec
 from devices.line_query import LineQuery, NoAnswerError
 from devices.polled_instrument import PolledInstrument
 from devices.protocols import Identity
-from devices.transport import SerialLine
+from devices.transport import Line, SerialLine
 from labctl.errors import ConfigurationError, InstrumentError, TransportError
 
 _POUND_FORCE_NEWTON, _KILOGRAM_FORCE_NEWTON = 4.4482216152605, 9.80665
@@ -75,6 +75,7 @@ class Mark10LoadCell(PolledInstrument[float]):
         compression_sign: -1 where the gauge is set to show compression as negative.
         baudrate: as set at the gauge.
         answer_timeout_second: how long an answer may take (wall time).
+        line: the way to the gauge, if not a pyserial port.
         options: as for every polled instrument: name, clock, limits (it drives nothing, so none applies),
             period_second, on_alarm.
     """
@@ -90,6 +91,7 @@ class Mark10LoadCell(PolledInstrument[float]):
         compression_sign: int = 1,
         baudrate: int = 115200,
         answer_timeout_second: float = 0.5,
+        line: Line | None = None,
         **options: Any,
     ) -> None:
         super().__init__(address, **options)
@@ -101,7 +103,7 @@ class Mark10LoadCell(PolledInstrument[float]):
             raise ConfigurationError(self.name, "capacity_newton", capacity_newton, "must be > 0 N")
         self._unit, self._sign, self._capacity_newton = unit, compression_sign, capacity_newton
         self._query = LineQuery(
-            SerialLine(address, baudrate=baudrate),
+            line or SerialLine(address, baudrate=baudrate),
             end=b"\r\n",
             marker="LIST",
             is_marker=lambda text: _settings(text) is not None,

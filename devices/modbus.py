@@ -173,7 +173,7 @@ class ModbusLink:
 
     def _get_in_step(self) -> None:
         """Make sure that what comes next belongs to the next question."""
-        if self._in_step or self._numbered:
+        if self._numbered or (self._in_step and not self._drain()):
             return
         number = self._next_number().to_bytes(2, "big")
         frame = self._frames.encode(ReturnQueryDataRequest(number, dev_id=self.unit))
@@ -204,11 +204,11 @@ class ModbusLink:
         buffer += data
         return bool(data) and time.monotonic() < deadline
 
-    def _drain(self) -> None:
-        """Forget what came unasked."""
-        for _ in range(_DRAIN_ROUNDS):
+    def _drain(self) -> bool:
+        """Forget what came unasked; whether there was anything."""
+        for rounds in range(_DRAIN_ROUNDS):
             if not self._port.read_bytes(0.0):
-                return
+                return rounds > 0
         raise NoAnswerError(f"{self.address}: bytes keep coming unasked")
 
     def _next_number(self) -> int:

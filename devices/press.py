@@ -1,7 +1,7 @@
 """A press that turns gas pressure into stack pressure: its areas, and the correction from a load cell.
 
-P = F / A of the pellet is the truth. The line pressure times the ratio of piston to pellet area tells the same
-if ratio, seals and sensors are right; what they are off by is corrected, slowly and within a bound.
+P = F / A of the pellet is the truth. The line pressure times the ratio of piston to pellet area tells the
+same if ratio, seals and sensors are right; what they are off by is corrected, slowly and within a bound.
 """
 
 from __future__ import annotations
@@ -53,6 +53,13 @@ class Press:
         largest_pa = max(abs(surface_pa), abs(applied_high_pa))
         return off_pa > self.disagreement_share * largest_pa + self.disagreement_floor_pa
 
+    def apart(self, surface_pa: float, applied_pa: float) -> str:
+        """That they disagree, in words."""
+        return (
+            f"load cell ({surface_pa / 1e6:.4g} MPa) and actuator ({applied_pa / 1e6:.4g} MPa) differ by "
+            f"more than {self.disagreement_share:.0%}"
+        )
+
     def first_line_pa(self, target_pa: float, surface_pa: float, applied_pa: float) -> float:
         """Line pressure (Pa) to begin with.
 
@@ -65,13 +72,36 @@ class Press:
         return target_pa / self.ratio / min(max(gain, least), most)
 
     def corrected_line_pa(self, target_pa: float, line_pa: float, surface_pa: float) -> tuple[float, bool]:
-        """The line setpoint that would have given the target, and whether the bound keeps it from going there."""
+        """The line setpoint that would have given the target, and whether the bound keeps it from there."""
         ideal_pa = target_pa / self.ratio
         least = ideal_pa / (1 + self.correction_max_share)
         most = ideal_pa / (1 - self.correction_max_share)
         wanted = line_pa * target_pa / surface_pa if surface_pa > 0 else inf
         allowed = min(max(wanted, least), most)
         return allowed, allowed != wanted
+
+
+@dataclass(frozen=True)
+class PressureOptions:
+    """Defaults of every `set`: pressures of the stack in Pa, times of the station's clock in s.
+
+    The tolerance is `tolerance_share` of the target, at least `tolerance_floor_pa`.
+    """
+
+    ramp_pa_per_second: float = 0.5e6
+    tolerance_share: float = 0.01
+    tolerance_floor_pa: float = 0.25e6
+    dwell_second: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("ramp_pa_per_second", "tolerance_share", "tolerance_floor_pa", "dwell_second"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise ConfigurationError("heated cell", name, value, "must be a number > 0")
+
+    def tolerance_pa(self, stack_pa: float) -> float:
+        """How near counts as there."""
+        return max(self.tolerance_share * stack_pa, self.tolerance_floor_pa)
 
 
 class Steadiness:

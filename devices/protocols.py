@@ -26,6 +26,19 @@ class Identity:
 
 
 @runtime_checkable
+class Environment(Protocol):
+    """What surrounds the cell: temperature and stack pressure."""
+
+    def environment(self) -> dict[str, float]:
+        """The latest row of the `environment` stream but its time; NaN where stale. Never touches the wire."""
+        ...
+
+    def metadata(self) -> dict[str, Any]:
+        """Identities and limits, for the start document."""
+        ...
+
+
+@runtime_checkable
 class StreamFlyer(Protocol):
     """One stream of a cycler: started, finished and drained by the executor."""
 

@@ -41,6 +41,11 @@ class Session:
         """The station's cycler."""
         return self.devices["cycler"]
 
+    @property
+    def environment(self) -> Any | None:
+        """The station's heated pressure cell, None without one."""
+        return self.devices.get("environment")
+
 
 @contextmanager
 def open_session(

@@ -50,11 +50,12 @@ def settle(status: Status) -> MsgGenerator[None]:
     yield from _raise_failure(status)
 
 
-def drain(flyers: Mapping[str, StreamFlyer]) -> MsgGenerator[None]:
+def drain(flyers: Mapping[str, StreamFlyer], between: Callable[[], MsgGenerator[None]]) -> MsgGenerator[None]:
     """Collect all streams until the program's own status is done; that status outlives a pause.
 
     Args:
         flyers: stream name -> flyer; the first one is asked for the program's status.
+        between: a plan that is run after each collection.
     """
     first = next(iter(flyers.values()))
     status: Status = yield from bps.complete(first, wait=False)  # type: ignore[arg-type]
@@ -64,6 +65,7 @@ def drain(flyers: Mapping[str, StreamFlyer]) -> MsgGenerator[None]:
             yield Msg("wait_for", None, [bell])
         done = status.done
         yield from collect(flyers)
+        yield from between()
         if done:
             break
     yield from _raise_failure(status)

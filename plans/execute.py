@@ -9,15 +9,16 @@ from bluesky import Msg
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator, RequestAbort, RequestStop
-from ophyd import Component, Device
 
-from devices.columns import STEPS, Column
-from devices.protocols import Cycler
+from devices.columns import ENVIRONMENT, STEPS
+from devices.protocols import Cycler, Environment
+from devices.rows import RowDevice, row_device
 from devices.techniques import OpenCircuit, Program, Sampling, StepResult
 from labctl.cell import Cell
 from plans.drain import collect, drain, settle
 from plans.protocol import DryRun, Protocol, Stop, dry_run, walk
 
+ENVIRONMENT_PERIOD_SECOND = 10.0  # of test time; looked at each time the streams are drained
 REST_AFTER_INTERRUPTION = OpenCircuit(
     until_time_second=4 * 3600.0,
     until_drift_volt_per_hour=1e-3,
@@ -25,27 +26,12 @@ REST_AFTER_INTERRUPTION = OpenCircuit(
 )
 
 
-class StepRow(Device):
-    """One row of the `steps` stream; its signals carry the column names as they are."""
-
-    locals().update({spec.name: Component(Column, spec=spec, kind="normal") for spec in STEPS})
-
-    def __init__(self, *, name: str = "steps") -> None:
-        super().__init__("", name=name)
-        for spec in STEPS:
-            getattr(self, spec.name).name = spec.name
-
-    def fill(self, result: StepResult, protocol_step: str, cycle_count: int) -> None:
-        """Take over one result."""
-        row = {
-            "protocol_step": protocol_step,
-            "cycle_count": cycle_count,
-            "step_charging_capacity_ah": result.charging_capacity_ah,
-            "step_discharging_capacity_ah": result.discharging_capacity_ah,
-        }
-        for spec in STEPS:
-            value = row[spec.name] if spec.name in row else getattr(result, spec.name)
-            getattr(self, spec.name).put(value)
+def _step_row(result: StepResult, protocol_step: str, cycle_count: int) -> dict[str, Any]:
+    row = result.model_dump()
+    row["protocol_step"], row["cycle_count"] = protocol_step, cycle_count
+    row["step_charging_capacity_ah"] = result.charging_capacity_ah
+    row["step_discharging_capacity_ah"] = result.discharging_capacity_ah
+    return row
 
 
 class Measurement:
@@ -55,7 +41,15 @@ class Measurement:
     `yield from measurement` makes it part of another plan; both give the uid of the run.
     """
 
-    def __init__(self, cycler: Cycler, protocol: Protocol, estimate: DryRun, start: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        cycler: Cycler,
+        protocol: Protocol,
+        estimate: DryRun,
+        start: dict[str, Any],
+        environment: Environment | None,
+    ) -> None:
+        self._environment = environment
         self.protocol = protocol
         self.estimate = estimate
         self._cycler = cycler
@@ -63,7 +57,7 @@ class Measurement:
 
     def __iter__(self) -> Generator[Msg, Any, str]:
         """The messages of one run."""
-        execution = _Execution(self._cycler, self.protocol)
+        execution = _Execution(self._cycler, self.protocol, self._environment)
         return bpp.contingency_wrapper(
             execution.measure(self._start), except_plan=execution.note_failure, final_plan=execution.finish
         )
@@ -81,6 +75,7 @@ def run_protocol(
     protocol: Protocol,
     *,
     cell: Cell,
+    environment: Environment | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """Check `protocol` against cell and instrument, and bind it to `cycler`.
@@ -92,6 +87,7 @@ def run_protocol(
         cycler: any device of the `Cycler` protocol.
         protocol: what to measure.
         cell: the cell record; its limits hold, and it goes into the start document.
+        environment: temperature and stack pressure, recorded every ENVIRONMENT_PERIOD_SECOND.
         metadata: further keys of the start document.
 
     Raises:
@@ -99,25 +95,37 @@ def run_protocol(
     """
     estimate = dry_run(protocol, cell, check=cycler.check)
     described = cycler.metadata()
+    devices = {"cycler": described}
+    if environment is not None:
+        devices["environment"] = environment.metadata()
     start = {
         "plan_name": protocol.name,
         "protocol": protocol.model_dump(mode="json"),
         "cell": cell.model_dump(mode="json"),
-        "devices": {"cycler": described},
+        "devices": devices,
         "limits": described["limits"],
         "estimate": estimate.as_estimate(),
         **(metadata or {}),
     }
-    return Measurement(cycler, protocol, estimate, start)
+    return Measurement(cycler, protocol, estimate, start, environment)
+
+
+def _write(row: RowDevice) -> MsgGenerator[None]:
+    yield from bps.create(name=row.name)
+    yield from bps.read(row)  # type: ignore[arg-type]
+    yield from bps.save()
 
 
 class _Execution:
     """State of one run of the executor: how many steps there were, and what is still to be written."""
 
-    def __init__(self, cycler: Cycler, protocol: Protocol) -> None:
+    def __init__(self, cycler: Cycler, protocol: Protocol, environment: Environment | None) -> None:
         self._cycler = cycler
         self._protocol = protocol
-        self._row = StepRow()
+        self._step_row = row_device("steps", STEPS)
+        self._environment = environment
+        self._environment_row = row_device("environment", ENVIRONMENT)
+        self._environment_due_second = 0.0
         self._flyers = {"timeseries": cycler.dc, "impedance": cycler.eis}
         self._next_step_count = 1
         self._next_spectrum_count = 1
@@ -167,7 +175,7 @@ class _Execution:
         )
         yield from settle((yield from bps.prepare(self._cycler, program, wait=False)))  # type: ignore[arg-type]
         yield from settle((yield from bps.kickoff(self._cycler.dc, wait=False)))  # type: ignore[arg-type]
-        yield from drain(self._flyers)
+        yield from drain(self._flyers, self._record_environment)
         yield from self._write_rows()
 
     def _write_rows(self) -> MsgGenerator[None]:
@@ -179,10 +187,17 @@ class _Execution:
             self._next_step_count = result.step_count + 1
             self._next_spectrum_count += result.step_type in ("peis", "geis")
             path = self._stop.technique_path(result.technique_index)
-            self._row.fill(result, path, self._stop.cycle_count)
-            yield from bps.create(name="steps")
-            yield from bps.read(self._row)  # type: ignore[arg-type]
-            yield from bps.save()
+            self._step_row.fill(_step_row(result, path, self._stop.cycle_count))
+            yield from _write(self._step_row)
+
+    def _record_environment(self) -> MsgGenerator[None]:
+        """A row of `environment` when one is due."""
+        now = self._cycler.test_time_second()
+        if self._environment is None or now < self._environment_due_second:
+            return
+        self._environment_due_second = now + ENVIRONMENT_PERIOD_SECOND
+        self._environment_row.fill({"test_time_second": now, **self._environment.environment()})
+        yield from _write(self._environment_row)
 
     def note_failure(self, error: Exception) -> MsgGenerator[None]:
         if not isinstance(error, RequestAbort | RequestStop):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler
+from devices.protocols import Cycler, Environment
 from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
 from labctl.cell import Cell
 from labctl.errors import ProtocolError
@@ -35,6 +35,7 @@ def gitt(
     direction: Direction = "both",
     voltage_max_volt: Annotated[float, Field(ge=-10, le=10)] | None = None,
     voltage_min_volt: Annotated[float, Field(ge=-10, le=10)] | None = None,
+    environment: Environment | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """Titrate the cell: current pulses, each followed by a rest, until a voltage limit is met.
@@ -55,6 +56,7 @@ def gitt(
         direction: charge, discharge, or both (charge first).
         voltage_max_volt: cell voltage (V) that ends charging; None takes the cell's window.
         voltage_min_volt: cell voltage (V) that ends discharging; None takes the cell's window.
+        environment: temperature and stack pressure to record beside.
         metadata: further keys of the start document.
 
     Returns:
@@ -98,4 +100,4 @@ def gitt(
     if direction in ("discharge", "both"):
         items.append(titration(-1, low))
     protocol = Protocol(name="gitt", items=tuple(items))
-    return run_protocol(cycler, protocol, cell=cell, metadata=metadata)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from devices.sim.clock import VirtualClock
-from devices.sim.eurotherm_loop import REMOTE_WALL_SECOND, SENSOR_FAULTS, TemperatureLoop
+from devices.sim.eurotherm_loop import SENSOR_FAULTS, TemperatureLoop
 from devices.sim.eurotherm_map import Configuration, RegisterMap
 from devices.sim.modbus_server import ModbusUnit
 from devices.sim.mounted import TwoPole
@@ -164,7 +164,7 @@ class Eurotherm3200Emulator:
         if self._watchdog is not None:
             self._watchdog.cancel()
         loop = asyncio.get_running_loop()
-        self._watchdog = loop.call_later(REMOTE_WALL_SECOND + 0.05, self._wake)
+        self._watchdog = loop.call_later(self.loop.remote_wall_second + 0.05, self._wake)
 
     def _wake(self) -> None:
         if self._task is None or self._task.done():

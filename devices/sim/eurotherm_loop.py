@@ -15,7 +15,6 @@ import numpy as np
 from devices.sim.surroundings import ZERO_CELSIUS_KELVIN, Surroundings
 
 CLOSED_LOOP_SECOND = 300.0
-REMOTE_WALL_SECOND = 5.0  # manual: the remote setpoint holds "within a window of about 5 seconds"
 RANGE_LOW_CELSIUS, RANGE_HIGH_CELSIUS = 0.0, 300.0
 _SETTLED_KELVIN = 0.02
 _FAR_OVER_RANGE_CELSIUS = RANGE_HIGH_CELSIUS + 0.1 * (RANGE_HIGH_CELSIUS - RANGE_LOW_CELSIUS)
@@ -35,6 +34,7 @@ class TemperatureLoop:
         self.setpoints = [round(start, 1)] * 2  # SP1, SP2
         self.selected = 0
         self.rate_kelvin_per_minute = 0.0  # 0: no limit
+        self.remote_wall_second = 5.0
         self.remote_celsius, self.remote_selected, self._remote_wall = self.setpoints[0], False, -inf
         self.manual, self.manual_percent, self.standby = False, 0.0, False
         self.working_celsius = self.setpoints[0]
@@ -70,13 +70,13 @@ class TemperatureLoop:
 
     # ---- what is asked for
     def write_remote(self, celsius: float) -> None:
-        """A remote setpoint has come; it holds for REMOTE_WALL_SECOND."""
+        """A remote setpoint has come; it holds for `remote_wall_second`."""
         self.remote_celsius, self._remote_wall = celsius, time.monotonic()
 
     @property
     def remote_lost(self) -> bool:
         """Whether the remote setpoint is selected but too old."""
-        return self.remote_selected and time.monotonic() - self._remote_wall > REMOTE_WALL_SECOND
+        return self.remote_selected and time.monotonic() - self._remote_wall > self.remote_wall_second
 
     def target_celsius(self) -> float:
         """Where the working setpoint goes; back to SP1 or SP2 when the remote setpoint is lost."""

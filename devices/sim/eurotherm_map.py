@@ -31,6 +31,8 @@ class Configuration:
     ramp_units: int = 0  # 0 per minute, 1 per hour
     setpoint_low_celsius: float = 0.0
     setpoint_high_celsius: float = 250.0
+    version: int = 0x0213
+    remote_wall_second: float = 5.0  # handbook: a remote setpoint holds "within a window of about 5 seconds"
     lacking: frozenset[int] = frozenset()
     ieee: bool = True
 
@@ -60,6 +62,7 @@ class RegisterMap:
     eeprom_writes: dict[int, int] = field(default_factory=lambda: dict.fromkeys(EEPROM_BACKED, 0))
 
     def __post_init__(self) -> None:
+        self.loop.remote_wall_second = self.configuration.remote_wall_second
         entries = {**self._temperatures(), **self._settings(), **self._facts()}
         self._entries = {a: e for a, e in entries.items() if a not in self.configuration.lacking}
 
@@ -120,7 +123,7 @@ class RegisterMap:
             30: Entry(lambda: 100.0, 1),
             31: Entry(lambda: 0.0, 1),
             75: Entry(lambda: float(self.status_bits())),
-            107: Entry(lambda: float(0x0213)),  # V2.13
+            107: Entry(lambda: float(c.version)),
             122: Entry(lambda: float(0xE320)),  # not the code of any real type
             131: Entry(lambda: 1.0),
             516: Entry(lambda: float(c.units)),

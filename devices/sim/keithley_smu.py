@@ -56,7 +56,7 @@ class SourceMeasureUnit:
 
     def connect(self, leads: TwoPole, reason: str) -> None:
         """Other leads: they are driven at once, if the output-off mode says so."""
-        self._disconnect(reason)
+        self.disconnect(reason)
         self.leads = leads
         self.apply(reason)
 
@@ -66,7 +66,7 @@ class SourceMeasureUnit:
         if drive == self._drive:
             return
         if drive is None:
-            self._disconnect(reason)
+            self.disconnect(reason)
             return
         newly_closed, self._drive, self._clamp = self._drive is None, drive, 0.0
         self._control()
@@ -89,7 +89,8 @@ class SourceMeasureUnit:
             full_scale = settings.model.range_for(CURRENT, source.limit)
         return VOLTAGE, 0.0, 0.1 * full_scale
 
-    def _disconnect(self, reason: str) -> None:
+    def disconnect(self, reason: str) -> None:
+        """Drive nothing."""
         if self._drive is not None:
             current = self.leads.reading()[1]
             self._drive, self._clamp = None, 0.0

@@ -11,7 +11,7 @@ from devices.sim.keithley_scpi import ILLEGAL_VALUE, OUT_OF_RANGE, ScpiError
 from devices.sim.keithley_settings import Settings, UnitModel
 from devices.sim.keithley_smu import SourceMeasureUnit
 from devices.sim.keithley_timers import Timer
-from devices.sim.mounted import OpenLeads, TwoPole
+from devices.sim.mounted import TwoPole
 from devices.sim.record import BenchRecord
 
 EXISTING_BUFFER = 1115
@@ -29,6 +29,7 @@ class KeithleyState:
         self.event_enable = 0
         self.event_status = 128  # switched on since last read
         self.trigger_state, self.last_block = "EMPTY", 0
+        self.last_counters: dict[int, int] = {}
         self.unit = SourceMeasureUnit(Settings(model), record, seed, now)
         self._restore_defaults()
 
@@ -63,14 +64,24 @@ class KeithleyState:
         self.unit.connect(leads, reason)
 
     def switch_off(self, reason: str) -> None:
-        """The unit is gone: nothing drives the cell."""
+        """Loss of power: the relay opens."""
         self.unit.advance_to(self.now())
-        self.unit.connect(OpenLeads(), reason)
+        self.unit.disconnect(reason)
 
     def changed(self, reason: str) -> None:
         """Drive the leads as the settings say now."""
         self.unit.advance_to(self.now())
         self.unit.apply(reason)
+
+    def timer(self, number: int) -> Timer:
+        """A trigger timer by its number.
+
+        Raises:
+            ScpiError: there is none.
+        """
+        if number not in self.timers:
+            raise ScpiError(OUT_OF_RANGE)
+        return self.timers[number]
 
     # ---- errors
     def note_error(self, code: int, text: str) -> None:

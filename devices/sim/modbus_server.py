@@ -22,6 +22,7 @@ from devices.sim.wire import Wire
 _SHORTEST_BYTE = 8  # of a question that tells RTU from TCP
 _WRITES = frozenset({6, 16})
 _READS = frozenset({3, 4})
+_ANSWERED = _READS | _WRITES | {7, 8}  # status and loopback are pymodbus's own
 
 
 class Registers(Protocol):
@@ -86,7 +87,7 @@ class ModbusUnit:
 
     def _require_server(self) -> _Server:
         if self._server is None:
-            self._server = _Server(self._device(), self._outgoing)
+            self._server = _Server(self._device(), self._answers)
         return self._server
 
     def _device(self) -> SimDevice:
@@ -115,16 +116,15 @@ class ModbusUnit:
         current[address - start : address - start + count] = values
         return None
 
-    def _outgoing(self, unit: int, function: int, code: int) -> bool:
+    def _answers(self, unit: int, function: int) -> bool:
         """Whether an answer is sent."""
-        unknown = function & 0x80 and code == ExcCodes.ILLEGAL_FUNCTION
-        return not self.silent and unit == self._unit and not unknown
+        return not self.silent and unit == self._unit and function in _ANSWERED
 
 
 class _Server(ModbusTcpServer):
-    def __init__(self, device: SimDevice, allowed: Callable[[int, int, int], bool]) -> None:
+    def __init__(self, device: SimDevice, answers: Callable[[int, int], bool]) -> None:
         super().__init__(device, framer=FramerType.SOCKET, address=("127.0.0.1", 0))
-        self.allowed = allowed
+        self.answers = answers
 
     def callback_new_connection(self) -> _Handler:
         return _Handler(self)
@@ -135,7 +135,7 @@ class _Handler(ServerRequestHandler):
 
     def __init__(self, server: _Server) -> None:
         super().__init__(server, self._filter, None, None)
-        self._allowed = server.allowed
+        self._answers = server.answers
         self._early: bytes | None = b""
 
     def speak(self, framer: type[FramerRTU] | type[FramerSocket]) -> None:
@@ -157,7 +157,7 @@ class _Handler(ServerRequestHandler):
         if not sending:
             return packet
         body = packet if isinstance(self.framer, FramerRTU) else packet[6:]
-        return packet if self._allowed(body[0], body[1], body[2]) else b""
+        return packet if self._answers(body[0], body[1] & 0x7F) else b""
 
 
 class _PtyTransport(asyncio.Transport):

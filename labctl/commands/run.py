@@ -18,7 +18,7 @@ from labctl.errors import ConfigurationError
 from labctl.plugins import load_plan
 from labctl.session import Session, open_session
 
-_GIVEN_BY_LABCTL = {"cycler", "cell", "metadata"}
+_GIVEN_BY_LABCTL = {"cycler", "cell", "environment", "metadata"}
 
 
 def run_plan(
@@ -73,7 +73,7 @@ def plan_parameters(plan: Callable[..., Any], plan_name: str, settings: list[str
 def bind_plan(plan: Callable[..., Any], plan_name: str, session: Session, parameters: dict[str, Any]) -> Any:
     """Call the plan function; what it refuses becomes one line per fault."""
     try:
-        return plan(session.cycler, cell=session.cell, **parameters)
+        return plan(session.cycler, cell=session.cell, environment=session.environment, **parameters)
     except ValidationError as error:
         lines = [
             f"--set {'.'.join(str(part) for part in fault['loc'][:1])} = {fault['input']!r}: {fault['msg']}"
