@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import fields
 from math import isfinite, nan, pi
 from typing import Any, Protocol
 
@@ -96,7 +97,7 @@ class HeatedPressureCell(Device):
         disagreement_floor_pa: see there.
         limits: station limits narrowed by the cell's; `pressure_max_pa` is that of the stack.
         die_pressure_max_pa: a further limit of the stack pressure, of a die that `limits` do not know.
-        settings: defaults of `pressure.set`.
+        settings: defaults of `pressure.set`, see `PressureOptions`; as a mapping from a station file.
         clock: the station's.
         on_alarm: called with kind, source, value, limit, action when something is wrong.
         options: of an ophyd device: name.
@@ -128,7 +129,7 @@ class HeatedPressureCell(Device):
         disagreement_floor_pa: float = 1e6,
         limits: Limits | None = None,
         die_pressure_max_pa: float | None = None,
-        settings: PressureOptions | None = None,
+        settings: PressureOptions | Mapping[str, float] | None = None,
         clock: Clock | None = None,
         on_alarm: AlarmHandler = log_alarm,
         **options: Any,
@@ -157,7 +158,7 @@ class HeatedPressureCell(Device):
             load_cell=load_cell,
             press=self.press,
             pressure_max_pa=min(most, default=None),
-            settings=settings,
+            settings=_options(self.name, settings),
             clock=self._clock,
             on_alarm=lambda **alarm: self.on_alarm(**alarm),
         )
@@ -254,6 +255,18 @@ def _one_of(name: str, *ways: tuple[str, float | None, Callable[[float], float]]
     if not value > 0:
         raise ConfigurationError(name, way, value, "must be > 0")
     return convert(value)
+
+
+def _options(name: str, settings: PressureOptions | Mapping[str, float] | None) -> PressureOptions | None:
+    if settings is None or isinstance(settings, PressureOptions):
+        return settings
+    try:
+        return PressureOptions(**settings)
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(PressureOptions))
+        raise ConfigurationError(
+            name, "settings", dict(settings), f"must be numbers among {known}"
+        ) from error
 
 
 def _when_all_done(futures: list[Future[Any]], then: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Trigger blocks for a Keithley 2400 Graphical Series unit: numbered when all are there, branching to labels."""
+"""Trigger blocks for a Keithley 2450 and its kin: numbered when all are there, branching to labels."""
 
 from __future__ import annotations
 

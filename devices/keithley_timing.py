@@ -1,8 +1,8 @@
 """When a Keithley's trigger model measures: one timer for a whole program, loops that use every n-th event.
 
 While current flows it measures at least every 50 ms: with the 40 ms that a reading and the source's readback
-take at one power line cycle, a limit is acted upon within 100 ms. At rest the safe state is the present one, and
-a second will do. Where these times do not divide a sampling interval, samples are taken at the nearest of them.
+take at one power line cycle, a limit is acted upon within 100 ms. At rest the safe state is the present one,
+and a second will do. Where these times do not divide a sampling interval, samples are taken at the nearest.
 """
 
 from __future__ import annotations
@@ -81,9 +81,10 @@ def _dividing(interval_second: float, longest_second: float) -> float:
 
 
 def base_tick_second(ticks: Iterable[float]) -> float:
-    """The timer's period (s): the largest that all ticks are multiples of, but not below the shortest."""
-    common = gcd(*(round(tick * 1000) for tick in ticks)) / 1000.0
-    return common if common >= SHORTEST_TICK_SECOND else LONGEST_TICK_SECOND
+    """The timer's period (s): the largest that all ticks are multiples of, or the shortest tick itself."""
+    all_ms = [round(tick * 1000) for tick in ticks]
+    common = gcd(*all_ms) / 1000.0
+    return common if common >= SHORTEST_TICK_SECOND else min(all_ms) / 1000.0
 
 
 def multiple_of(tick_second: float, base_second: float) -> int:
@@ -97,9 +98,7 @@ def power_line_cycles(base_second: float, line_hertz: float) -> float:
     return min(max(cycles, _LEAST_CYCLES), _MOST_CYCLES)
 
 
-def rounds_of(
-    technique: AnyTechnique, ticks: Sequence[tuple[float, float]], limit_second: float
-) -> list[int]:
+def readings_of(ticks: Sequence[tuple[float, float]], limit_second: float) -> list[int]:
     """How many readings each phase makes. `ticks` are pairs (tick, end of the phase) in s."""
     counts, start = [], 0.0
     for tick, until in ticks:
@@ -108,6 +107,4 @@ def rounds_of(
         start += counts[-1] * tick
         if end >= limit_second:
             break
-    if not any(counts):
-        counts[0] = 1
-    return counts
+    return counts if any(counts) else [1]

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from devices.sim.alicat import AlicatPcd
 from devices.sim.cell_store import CellStore
 from devices.sim.clock import VirtualClock
 from devices.sim.control import ControlServer
 from devices.sim.coupling import Coupling
 from devices.sim.emulator import Emulator
+from devices.sim.eurotherm import Eurotherm3200Emulator
+from devices.sim.mark10 import Mark10Gauge
 from devices.sim.mounted import MountedPellet
 from devices.sim.palmsens import EmStat4
 from devices.sim.pellet import Pellet
@@ -26,7 +29,12 @@ from devices.sim.settings import BenchSettings, pace
 from devices.sim.surroundings import Surroundings, SurroundingsParameters
 from labctl.errors import DeviceError
 
-EMULATORS: dict[str, Callable[..., Emulator]] = {"palmsens": EmStat4}
+EMULATORS: dict[str, Callable[..., Emulator]] = {
+    "palmsens": EmStat4,
+    "eurotherm3200": Eurotherm3200Emulator,
+    "alicat": AlicatPcd,
+    "mark10": Mark10Gauge,
+}
 _SERIAL_ADDRESS = "socket://127.0.0.1:{port}"
 _ADDRESSES = {"keithley2450": "TCPIP::127.0.0.1::{port}::SOCKET"}
 

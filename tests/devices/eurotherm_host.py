@@ -132,6 +132,7 @@ class BadLink:
     def __init__(self, port: int) -> None:
         self.mangle: Mangle = lambda data: [(0.0, data)]
         self.asked: list[bytes] = []  # what the host sent
+        self.connections = 0
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
@@ -141,6 +142,11 @@ class BadLink:
     @property
     def address(self) -> str:
         return f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def lead_to(self, port: int) -> None:
+        """Hang up; from now on somebody else answers."""
+        self._target = port
+        self.cut()
 
     def cut(self) -> None:
         """Hang up."""
@@ -160,6 +166,7 @@ class BadLink:
             while True:
                 host, _ = self._listener.accept()
                 instrument = socket.create_connection(("127.0.0.1", self._target))
+                self.connections += 1
                 self._sockets += [host, instrument]
                 for work in (self._ask, self._answer):
                     threading.Thread(target=work, args=(host, instrument), daemon=True).start()

@@ -32,8 +32,9 @@ def values(device: Eurotherm3200) -> dict[str, Any]:
 def test_over_every_wire_it_identifies_reads_sets_ramps_holds_and_lets_go(wire_address: Any) -> None:
     bench, address, options = wire_address
     with driver(bench, address, **options) as oven:
-        assert oven.identity is not None
-        assert (oven.identity.maker, oven.identity.firmware) == ("Eurotherm", "2.13")
+        identity = oven.identity
+        assert identity is not None
+        assert (identity.maker, identity.firmware) == ("Eurotherm", "2.13")
         assert values(oven) == {
             "temperature_celsius": 25.0,
             "setpoint_celsius": 25.0,
@@ -53,7 +54,7 @@ def test_over_every_wire_it_identifies_reads_sets_ramps_holds_and_lets_go(wire_a
         assert bench.emulator.loop.setpoints[0] == pytest.approx(60.0, abs=2.0)
         assert oven.raised == []
     with driver(bench, address, **options) as again:
-        assert again.identity == oven.identity
+        assert again.identity == identity
 
 
 @pytest.fixture(params=["rtu", "tcp", "pty"])
@@ -254,6 +255,31 @@ def test_a_tracked_path_that_was_cut_off_is_an_alarm() -> None:
         oven.track(40.0).wait(LONG)
         wait_until(lambda: bool(oven.raised), 3.0)
         assert {alarm["kind"] for alarm in oven.raised} == {"remote_setpoint_lost"}
+
+
+def test_stop_in_mid_ramp_holds_the_temperature_of_that_moment() -> None:
+    with little_bench(speed=120.0) as bench, driver(bench) as oven:
+        move = oven.set(60.0, ramp_kelvin_per_minute=6.0)
+        wait_until(lambda: bench.celsius() > 30.0)
+        oven.stop()
+        held = bench.emulator.loop.setpoints[0]
+        assert held == pytest.approx(bench.celsius(), abs=0.5)
+        with pytest.raises(DeviceError, match="stopped before it was reached"):
+            move.wait(LONG)
+        bench.call(bench.clock.set_speed, None)
+        bench.sleep(7200.0)
+        assert bench.celsius() == pytest.approx(held, abs=0.1)
+        assert bench.eeprom_writes == 2
+
+
+def test_stop_before_the_instrument_heard_of_it_writes_nothing() -> None:
+    with little_bench() as bench, bad_link(bench) as link, driver(bench, link.address) as oven:
+        link.mangle = lambda data: [(0.1, data)]
+        move = oven.set(60.0)
+        oven.stop()
+        with pytest.raises(DeviceError, match="stopped"):
+            move.wait(LONG)
+        assert bench.eeprom_writes == 0
 
 
 def test_stop_is_silent_when_nothing_is_under_way() -> None:
