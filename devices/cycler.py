@@ -59,6 +59,8 @@ class CyclerDevice(Instrument):
         options: as for every instrument: name, clock, on_alarm.
     """
 
+    take_over = True  # stop a program that still runs on the instrument when connecting
+
     voltage = Component(Column, spec=ColumnSpec("voltage", "float", "V"), value=nan, kind="hinted")
     current = Component(Column, spec=ColumnSpec("current", "float", "A"), value=nan, kind="hinted")
     cell_on = Component(Column, spec=ColumnSpec("cell_on", "integer", "1"), value=0, kind="normal")

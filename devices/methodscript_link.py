@@ -42,15 +42,32 @@ class MethodScriptLink:
         """Where the instrument is."""
         return self._line.address
 
-    def open(self) -> Identity:
-        """Open the port, stop whatever runs there, and ask who answers."""
+    def open(self, *, take_over: bool = True) -> Identity:
+        """Open the port, stop whatever runs there if `take_over`, and ask who answers.
+
+        Raises:
+            InstrumentError: something runs there and is not to be stopped.
+        """
         self._line.open()
         try:
+            if not take_over and self._script_runs():
+                raise InstrumentError(
+                    f"{self.address}: a program is running on the instrument; it ends by itself at "
+                    "its limits, and `labctl run` would stop it"
+                )
             self.resynchronise()
             return self._identify()
         except (TransportError, InstrumentError):
             self._line.close()
             raise
+
+    def _script_runs(self) -> bool:
+        """Ask for the serial number: while a script runs the instrument refuses, and goes on."""
+        self._line.write(b"\ni\n")
+        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
+            if line.startswith("i"):
+                return line.startswith("i!0006")
+        return False
 
     def close(self) -> None:
         """Close the port."""

@@ -78,7 +78,7 @@ class PalmSens(CyclerDevice):
         return model
 
     def _open_link(self) -> Identity:
-        identity = self._link.open()
+        identity = self._link.open(take_over=self.take_over)
         model = MODELS.get(self._link.model_identifier)
         if model is None:
             known = ", ".join(m.name for m in MODELS.values())

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Protocol
 
+from labctl.errors import DeviceError
+
 
 class Clock(Protocol):
     """Monotonic seconds, and waiting on them; a simulated station brings the bench's own."""
@@ -53,7 +55,7 @@ class TimeKeeper:
 
     def start_program(self) -> float:
         """Test time (s) of instrument time 0 of the program that starts now."""
-        now = self._clock.now()
+        now = self._clock_now()
         with self._lock:
             t0 = 0.0 if self._empty else self._elapsed(now, at_least_second=1e-3)
             self._empty = False
@@ -69,9 +71,16 @@ class TimeKeeper:
 
     def now(self) -> float:
         """Test time (s) of something that happens now, such as an environment reading."""
-        now = self._clock.now()
+        now = self._clock_now()
         with self._lock:
             return self._elapsed(now, at_least_second=0.0)
+
+    def _clock_now(self) -> float:
+        """A clock that died with its bench stands still: the last rows and alarms must still be written."""
+        try:
+            return self._clock.now()
+        except DeviceError:
+            return self._last_clock_second
 
     def _elapsed(self, clock_now_second: float, at_least_second: float) -> float:
         return self._last_test_time_second + max(clock_now_second - self._last_clock_second, at_least_second)

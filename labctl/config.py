@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, PrivateAttr, model_validator
 
@@ -48,7 +49,19 @@ def _address(text: str) -> str:
             "must be a serial port (/dev/ttyACM0, COM3), socket://host:port, rfc2217://host:port "
             "or a VISA resource (TCPIP::host::5025::SOCKET)"
         )
+    if scheme:
+        _require_host_and_port(text)
     return text
+
+
+def _require_host_and_port(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        good = bool(parts.hostname) and parts.port is not None and parts.port > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("must name host and port, such as socket://192.168.0.7:4001 (port 1 to 65535)")
 
 
 def _uri(text: str) -> str:

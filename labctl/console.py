@@ -10,7 +10,7 @@ from typing import Any
 from labctl.analysis.tables import RunTables, tables
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station
 from labctl.commands.runs import show_run, show_runs
-from labctl.interrupt import PauseAtOnce
+from labctl.interrupt import PauseAtOnce, leave_on_hang_up
 from labctl.journal_reader import follow
 from labctl.plugins import load_plan, plan_names
 from labctl.runs import find_run
@@ -86,7 +86,8 @@ def start_console(
     import IPython
     from traitlets.config import Config
 
-    station, cell = chosen_station(station_file), chosen_cell(cell_file)
+    station = chosen_station(station_file)
+    cell = chosen_cell(cell_file, station)
     directory = chosen_data(data, station)
     with open_session(station, cell, directory, fresh_bench=fresh, context_managers=[PauseAtOnce]) as session:
         from labctl.store.service import start_service_in_background
@@ -95,9 +96,35 @@ def start_console(
         config = Config()
         config.TerminalInteractiveShell.banner1 = _banner(session)
         config.TerminalIPythonApp.display_banner = True
-        config.InteractiveShellApp.exec_lines = []
-        IPython.start_ipython(argv=[], user_ns=console_namespace(session), config=config)
+        config.InteractiveShellApp.exec_lines = [
+            "from labctl.console import quiet_errors; quiet_errors(get_ipython())"
+        ]
+        with leave_on_hang_up():
+            IPython.start_ipython(argv=[], user_ns=console_namespace(session), config=config)
     return 0
+
+
+def quiet_errors(shell: Any) -> None:
+    """Tell errors that labctl raises on purpose, wrong parameters and pauses in a line, not a traceback."""
+    import logging
+
+    from bluesky.utils import FailedStatus, RunEngineInterrupted
+    from pydantic import ValidationError
+
+    from labctl.errors import LabctlError
+
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)  # the same failures, with tracebacks
+
+    def tell(shell: Any, kind: type, error: BaseException, trace: Any, **options: Any) -> None:
+        if isinstance(error, RunEngineInterrupted):
+            text = "interrupted, the circuit is open: RE.resume(), RE.abort() or RE.stop()"
+        elif isinstance(error, ValidationError):
+            text = "; ".join(f"{f['loc'][0]} = {f['input']!r}: {f['msg']}" for f in error.errors())
+        else:
+            text = str(error.__cause__ or error) if isinstance(error, FailedStatus) else str(error)
+        sys.stderr.write(f"{text}\n")
+
+    shell.set_custom_exc((RunEngineInterrupted, FailedStatus, LabctlError, ValidationError), tell)
 
 
 def _banner(session: Session) -> str:

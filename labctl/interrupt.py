@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+_AGAIN_SECOND = 0.05
+_HANG_UP = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # a closed terminal, a dropped connection
+_ENDING = (signal.SIGINT, signal.SIGTERM, *_HANG_UP)
+
 if TYPE_CHECKING:
     from bluesky import RunEngine
 
@@ -48,19 +52,44 @@ class AbortRequest:
 
 @contextmanager
 def abort_on_signal(engine: RunEngine) -> Iterator[AbortRequest]:
-    """SIGINT and SIGTERM abort the run in order, with a reason; further ones change nothing."""
-    request = AbortRequest()
+    """SIGINT, SIGTERM and SIGHUP abort the run in order, with a reason; further ones change nothing."""
+    request, over = AbortRequest(), threading.Event()
 
     def abort(number: int, frame: FrameType | None) -> None:
         if request.reason is None:
             request.reason = f"aborted by {signal.Signals(number).name}"
-            if engine.state != "idle":
-                reason = request.reason
-                threading.Thread(target=lambda: engine.abort(reason), name="abort", daemon=True).start()
+            arguments = (engine, request.reason, over)
+            threading.Thread(target=_insist_on_abort, args=arguments, name="abort", daemon=True).start()
 
-    previous = {number: signal.signal(number, abort) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, abort) for number in _ENDING}
     try:
         yield request
     finally:
+        over.set()
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def leave_on_hang_up() -> Iterator[None]:
+    """A console whose terminal goes away ends as if by exit(), so that its devices are made safe."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(1)
+
+    previous = {number: signal.signal(number, leave) for number in (*_HANG_UP, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _insist_on_abort(engine: RunEngine, reason: str, over: threading.Event) -> None:
+    """Abort as soon as the RunEngine can: it refuses while it is idle, as just before its start."""
+    while not over.is_set():
+        try:
+            engine.abort(reason)
+            return
+        except RuntimeError:  # bluesky's TransitionError is one
+            over.wait(_AGAIN_SECOND)

@@ -76,10 +76,12 @@ def open_session(
     from bluesky import RunEngine
 
     with ExitStack() as stack:
-        data_directory.mkdir(parents=True, exist_ok=True)
+        _know_all_drivers(station)
         bench = None
+        if connect or start_bench:
+            _make_directory(data_directory)
         if station.simulate is not None and (connect if start_bench is None else start_bench):
-            bench = load_bench()(station, data_directory, cell=cell, fresh=fresh_bench)
+            bench = load_bench()(station, data_directory, fresh=fresh_bench)
             stack.callback(bench.close)
         clock: Clock = bench.clock if bench is not None else MonotonicClock()
         devices = _make_devices(station, cell, clock, bench)
@@ -96,7 +98,24 @@ def open_session(
                 connect_device(station, role, device)
             stack.callback(device.disconnect)
         stack.callback(_end_paused_run, engine)
+        if bench is not None and connect:
+            bench.mount(cell)  # only now: whoever holds the ports may change the cell
         yield session
+
+
+def _know_all_drivers(station: Station) -> None:
+    where = str(station.path or station.name)
+    for role, entry in station.devices.items():
+        load_driver(entry.driver, where, f"devices.{role}.driver")
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            "data directory", "path", str(directory), f"cannot be made: {error}"
+        ) from error
 
 
 def _end_paused_run(engine: RunEngine) -> None:

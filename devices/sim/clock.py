@@ -126,7 +126,7 @@ class VirtualClock:
             self._timer.cancel()
             self._timer = None
         self._forget_awake()
-        if self._busy or not self._driving:
+        if self._busy or not self._queue or not self._driving:
             return
         loop = asyncio.get_running_loop()
         if self._speed is None:

@@ -60,8 +60,8 @@ class ControlServer:
                 task = asyncio.get_running_loop().create_task(self._answer(line, writer))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
-        except (ConnectionError, ValueError, TimeoutError):
-            pass  # the client is gone, or sent a line without end
+        except (ConnectionError, ValueError, TimeoutError, asyncio.CancelledError):
+            pass  # the client is gone or sent a line without end, or the bench ends
         finally:
             self._writers.discard(writer)
             self.last_client_wall = time.monotonic()

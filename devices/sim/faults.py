@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,19 @@ class LineFault:
             self.after_lines -= 1
             return False
         return True
+
+
+def line_fault(kind: str, arguments: dict[str, Any]) -> LineFault:
+    """A fault of the line from its name and arguments.
+
+    Raises:
+        ValueError: no such fault, or an impossible argument; says what is allowed.
+    """
+    try:
+        return LineFault(kind, **arguments)
+    except TypeError:
+        allowed = ", ".join(field.name for field in fields(LineFault)[1:])
+        raise ValueError(f"{kind}: arguments {sorted(arguments)}: must be among {allowed}") from None
 
 
 class FaultyOutlet:

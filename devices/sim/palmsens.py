@@ -13,12 +13,11 @@ vendor's samples; `time(t)` of an impedance loop is what `timer_get` would say a
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import re
 from typing import Any
 
 from devices.sim.clock import VirtualClock
-from devices.sim.faults import FaultyOutlet, LineFault
+from devices.sim.faults import FaultyOutlet, line_fault
 from devices.sim.mounted import TwoPole
 from devices.sim.potentiostat import Potentiostat
 from devices.sim.record import BenchRecord
@@ -118,7 +117,7 @@ class EmStat4:
         elif fault == "reboot":
             self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
         else:
-            self._outlet.arm(_line_fault(fault, arguments))
+            self._outlet.arm(line_fault(fault, arguments))
 
     def _fail(self, code: int = 0x0001) -> None:
         if self._run is None:
@@ -295,11 +294,3 @@ def _report_failure(task: asyncio.Task[None]) -> None:
         asyncio.get_running_loop().call_exception_handler(
             {"message": "a script run failed", "exception": error}
         )
-
-
-def _line_fault(fault: str, arguments: dict[str, Any]) -> LineFault:
-    try:
-        return LineFault(fault, **arguments)
-    except TypeError:
-        allowed = ", ".join(field.name for field in dataclasses.fields(LineFault)[1:])
-        raise ValueError(f"{fault}: arguments {sorted(arguments)}: must be among {allowed}") from None

@@ -92,6 +92,13 @@ class GittPulse:
     sqrt_slope_ratio_to_truth: float = nan
     flags: tuple[str, ...] = ()
 
+    @property
+    def determined(self) -> bool:
+        """Whether the fit fixes R^2/D: its standard error is below half of it, and the step has its sign."""
+        rising = self.equilibrium_step_volt > 0
+        known = self.diffusion_time_std_second < 0.5 * self.diffusion_time_second
+        return known and rising == (self.direction == "charge")
+
 
 @dataclass(frozen=True)
 class GittAnalysis:
@@ -115,8 +122,8 @@ class GittAnalysis:
         return {d: sum(p.direction == d for p in self.pulses) for d in ("charge", "discharge")}
 
     def median(self, field: str) -> float | None:
-        """Median of a field over the pulses that have it; None if none has."""
-        values = [v for p in self.pulses if isfinite(v := getattr(p, field))]
+        """Median of a field over the determined pulses that have it; None if none has."""
+        values = [v for p in self.pulses if p.determined and isfinite(v := getattr(p, field))]
         return float(np.median(values)) if values else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,6 +134,7 @@ class GittAnalysis:
         return {
             **{key: value for key, value in plain.items() if key not in {"pulses", "skipped"}},
             "pulse_count": len(self.pulses),
+            "determined_pulse_count": sum(p.determined for p in self.pulses),
             "median_diffusion_time_second": self.median("diffusion_time_second"),
             "median_diffusivity_m2_per_s": self.median("diffusivity_m2_per_s"),
             "median_ratio_to_truth": ratio,

@@ -61,6 +61,11 @@ def _summary(analysis: GittAnalysis) -> list[str]:
         "R²/D: spheres, fitted to pulse and rest (± one standard error); rest: fitted to the rest alone; "
     ]
     lines[0] += "WH: R²/D by Weppner and Huggins. + charge, - discharge."
+    lost = [str(p.index) for p in analysis.pulses if not p.determined]
+    if lost:
+        lines.append(f"Not in the medians, for their fit does not fix R²/D: pulses {', '.join(lost)}.")
+    if len(lost) == len(analysis.pulses):
+        return lines
     time = analysis.median("diffusion_time_second")
     lines.append(f"Median R²/D {_digits(time)} s.")
     radius = analysis.particle_radius_metre

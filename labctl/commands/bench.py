@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write, write_json
-from labctl.errors import ConfigurationError
+from labctl.errors import ConfigurationError, DeviceError
 from labctl.plugins import load_bench
 
 
@@ -19,15 +19,19 @@ def show_bench(
         raise ConfigurationError(str(station.path), "simulate", None, "this station is not simulated")
     directory = chosen_data(data, station)
     directory.mkdir(parents=True, exist_ok=True)
-    bench = load_bench()(station, directory, cell=None if cell is None else chosen_cell(cell))
+    bench = load_bench()(station, directory, cell=None if cell is None else chosen_cell(cell, station))
     try:
         if speed is not None:
             bench.set_speed(_speed(speed))
         if stop:
+            if bench.ping()["running"]:
+                raise ConfigurationError(
+                    "labctl sim", "--stop", None, "a program runs on this bench; end its run first"
+                )
             bench.stop()
             write("bench ended; its cell is saved")
             return 0
-        state = {"addresses": bench.addresses, "cell": bench.cell_state()}
+        state = {"addresses": bench.addresses, "cell": _cell_state(bench)}
     finally:
         bench.close()
     if as_json:
@@ -38,6 +42,13 @@ def show_bench(
     for name, value in state["cell"].items():
         write(f"{name}: {value}")
     return 0
+
+
+def _cell_state(bench: Any) -> dict[str, Any]:
+    try:
+        return bench.cell_state()
+    except DeviceError:
+        return {"cell_id": None}  # nothing on the leads yet: --cell FILE puts one there, and so does a run
 
 
 def _speed(text: str) -> float | Literal["max"]:

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from labctl.commands.common import chosen_cell, chosen_data, chosen_station
-from labctl.errors import LabctlError
+from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station
+from labctl.config import load_cell, packaged_config
+from labctl.errors import DeviceError, LabctlError
 from labctl.session import connect_device, open_session
 
 
@@ -31,8 +32,18 @@ def check_station(path: Path, data: Path | None) -> int:
     """Connect to every device of the station; 0 when all is well, 1 when something is not."""
     station = chosen_station(path)
     with open_session(
-        station, chosen_cell(None), chosen_data(data, station), connect=False, start_bench=True
+        station,
+        load_cell(packaged_config(DEFAULT_CELL)),
+        chosen_data(data, station),
+        connect=False,
+        start_bench=True,
     ) as session:
+        if session.bench is not None:
+            _give_it_a_cell(session)
+        for device in session.devices.values():
+            if hasattr(device, "limits"):
+                device.limits = station.limits  # those of a cell come with the run
+            device.take_over = False
         findings = [_examine(station, role, device) for role, device in session.devices.items()]
     console = Console()
     console.print(_table(station.name, findings))
@@ -42,15 +53,24 @@ def check_station(path: Path, data: Path | None) -> int:
     return 0 if all(finding.good for finding in findings) else 1
 
 
+def _give_it_a_cell(session: Any) -> None:
+    """A fresh simulated bench has nothing on its leads; a cell that is there stays there."""
+    try:
+        session.bench.cell_state()
+    except DeviceError:
+        session.bench.mount(session.cell)
+
+
 def _examine(station: Any, role: str, device: Any) -> Finding:
     try:
         connect_device(station, role, device)
-        who = device.identity
+        who = getattr(device, "identity", None)
         reading = device.check_reading()
     except LabctlError as error:
         return Finding(role, "-", device.prefix, "-", "-", str(error), good=False)
-    instrument = f"{who.maker} {who.model}\n{who.serial}\n{who.firmware}"
-    return Finding(role, instrument, device.prefix, reading, device.check_limits(), "good", good=True)
+    uses = ", ".join(station.devices[role].uses.values())
+    instrument = f"{who.maker} {who.model}\n{who.serial}\n{who.firmware}" if who else f"made of {uses}"
+    return Finding(role, instrument, device.prefix or "-", reading, device.check_limits(), "good", good=True)
 
 
 def _table(name: str, findings: list[Finding]) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 from labctl.cell import Cell
 from labctl.config import Station, load_cell, load_station, packaged_config, resolve_data_directory
+from labctl.errors import ConfigurationError
 
 DEFAULT_STATION, DEFAULT_CELL = "sim.yaml", "cells/lic-ncm.yaml"
 
@@ -18,8 +19,19 @@ def chosen_station(path: Path | None) -> Station:
     return load_station(path or packaged_config(DEFAULT_STATION))
 
 
-def chosen_cell(path: Path | None) -> Cell:
-    """The cell file, or the coated example cell that comes with labctl."""
+def chosen_cell(path: Path | None, station: Station) -> Cell:
+    """The cell file; on a simulated station the coated example cell may stand in for it.
+
+    Raises:
+        ConfigurationError: a real station without a cell: its mass decides every current.
+    """
+    if path is None and station.simulate is None:
+        raise ConfigurationError(
+            f"station {station.name}",
+            "--cell",
+            None,
+            "is missing: a real station needs the record of its cell",
+        )
     return load_cell(path or packaged_config(DEFAULT_CELL))
 
 

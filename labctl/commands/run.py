@@ -32,7 +32,8 @@ def run_plan(
     fresh: bool,
 ) -> int:
     """Run (or only check) a plan; the exit code."""
-    station, cell = chosen_station(station_file), chosen_cell(cell_file)
+    station = chosen_station(station_file)
+    cell = chosen_cell(cell_file, station)
     plan = load_plan(plan_name)
     parameters = plan_parameters(plan, plan_name, settings)
     directory = chosen_data(data, station)
@@ -98,12 +99,14 @@ def run_measurement(session: Session, measurement: Any) -> int:
             session.RE(measurement)
         except FailedStatus as error:
             cause = error.__cause__ or error
-            done(f"failed: {cause}")
+            done(f"run {session.journal.run_uid} failed: {cause}")
             return 1
         except RunEngineInterrupted:
-            done(request.reason or "interrupted")
+            done(f"run {session.journal.run_uid} ended early: {request.reason or 'interrupted'}")
             return 1
-    write(f"run {session.journal.run_uid} finished; see it again: labctl replay {session.journal.run_uid}")
+    place = "" if session.data_directory == chosen_data(None) else f" --data {session.data_directory}"
+    uid = session.journal.run_uid
+    write(f"run {uid} finished; see it again: labctl replay {uid}{place}")
     return 0
 
 

@@ -119,7 +119,9 @@ def _steps_table(content: RunTables) -> Table:
 def recover_runs(data: Path | None) -> int:
     """Close interrupted runs with a stop document of their own."""
     closed = recover(chosen_data(data))
-    for directory in closed:
-        write(f"closed {directory}")
+    for run in closed:
+        write(f"run {run.uid} closed with {run.num_events.get('timeseries', 0)} samples")
     write(f"{len(closed)} interrupted run(s) closed")
+    if closed:
+        write("the instrument may still be running the last program: `labctl check STATION` tells")
     return 0

@@ -33,6 +33,39 @@ def test_time_stands_still_while_somebody_is_busy_and_moves_to_the_earliest_slee
     assert asyncio.run(scenario()) == [10.0, 20.0, 30.0]
 
 
+@pytest.mark.parametrize("speed", [None, 1000.0])
+def test_sleepers_who_are_due_together_all_wake(speed: float | None) -> None:
+    async def scenario() -> list[float]:
+        clock, seen = VirtualClock(speed), []
+
+        async def sleeper(until: float) -> None:
+            await clock.sleep_until(until)
+            seen.append(clock.now)
+
+        await asyncio.wait_for(asyncio.gather(*(sleeper(5.0) for _ in range(3))), 5)
+        return seen
+
+    assert asyncio.run(scenario()) == pytest.approx([5.0] * 3)
+
+
+def test_who_does_not_drive_time_waits_for_somebody_who_does() -> None:
+    async def scenario() -> list[float]:
+        clock, seen = VirtualClock(), []
+
+        async def passive() -> None:
+            await clock.sleep_until(5.0, drives=False)
+            seen.append(clock.now)
+
+        waiting = asyncio.create_task(passive())
+        await asyncio.sleep(0.02)
+        assert seen == []
+        await clock.sleep_until(8.0)
+        await waiting
+        return seen
+
+    assert asyncio.run(scenario()) == [5.0]
+
+
 def test_without_a_sleeper_time_stands_still() -> None:
     async def scenario() -> float:
         clock = VirtualClock(1000.0)

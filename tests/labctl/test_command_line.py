@@ -20,6 +20,8 @@ from labctl.runs import find_run, list_runs
 from tests.helpers import wait_until
 
 LABCTL = [sys.executable, "-m", "labctl"]
+CELL = str(packaged_config("cells/lic-ncm.yaml"))
+OTHER_CELL = str(packaged_config("cells/bare-ncm.yaml"))
 
 
 @pytest.fixture
@@ -29,7 +31,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
     station["simulate"] = {"seed": 3, "speed": 50, "stoichiometry": 0.7}
     (tmp_path / "paced.yaml").write_text(yaml.safe_dump(station))
     yield tmp_path
-    labctl(tmp_path, "sim", "paced.yaml", "--stop")
+    labctl(tmp_path, "sim", "paced.yaml", "--speed", "max")  # what still runs comes to its end
+    wait_until(lambda: labctl(tmp_path, "sim", "paced.yaml", "--stop").returncode == 0, 60)
     labctl(tmp_path, "store", "stop")
 
 
@@ -131,13 +134,17 @@ def test_an_unknown_plan_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_an_unknown_device_is_one_clear_line(tmp_path: Path) -> None:
     station = station_with(tmp_path, driver="galvanomat", address="/dev/ttyX")
-    assert_one_clear_line(labctl(tmp_path, "run", "gitt", "--station", station), "galvanomat", "palmsens")
+    assert_one_clear_line(
+        labctl(tmp_path, "run", "gitt", "--station", station, "--cell", CELL), "galvanomat", "palmsens"
+    )
 
 
 def test_an_unknown_option_of_a_driver_is_one_clear_line(tmp_path: Path) -> None:
     station = station_with(tmp_path, address="/dev/ttyX", options={"colour": "red"})
     assert_one_clear_line(
-        labctl(tmp_path, "run", "gitt", "--station", station), "devices.cycler.options", "colour"
+        labctl(tmp_path, "run", "gitt", "--station", station, "--cell", CELL),
+        "devices.cycler.options",
+        "colour",
     )
 
 
@@ -145,14 +152,14 @@ def test_an_unknown_option_of_a_driver_is_one_clear_line(tmp_path: Path) -> None
 def test_a_wrong_address_is_one_clear_line(tmp_path: Path, kind: str) -> None:
     address = "/dev/does-not-exist" if kind == "device" else f"socket://127.0.0.1:{free_port()}"
     station = station_with(tmp_path, address=address)
-    done = labctl(tmp_path, "run", "gitt", "--station", station)
+    done = labctl(tmp_path, "run", "gitt", "--station", station, "--cell", CELL)
     assert_one_clear_line(done, "devices.cycler.address", address)
 
 
 def test_a_device_that_is_no_potentiostat_is_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         station = station_with(tmp_path, address=f"socket://127.0.0.1:{mute.getsockname()[1]}")
-        done = labctl(tmp_path, "run", "gitt", "--station", station)
+        done = labctl(tmp_path, "run", "gitt", "--station", station, "--cell", CELL)
     assert_one_clear_line(done, "no answer to the abort command")
 
 
@@ -163,6 +170,42 @@ def test_a_port_in_use_is_one_clear_line_naming_the_owner(place: Path) -> None:
     assert process.poll() is None  # the first is undisturbed
     process.terminate()
     process.communicate(timeout=30)
+
+
+def test_a_refused_second_run_changes_nothing_at_the_first_ones_cell(place: Path) -> None:
+    process = start_gitt(place)
+    done = labctl(place, "run", "gitt", "--station", "paced.yaml", "--cell", OTHER_CELL)
+    assert_one_clear_line(done, "in use by process")
+    assert bench_state(place)["cell_id"] == "lic-ncm-1"
+    checked = labctl(place, "check", "paced.yaml")
+    assert checked.returncode == 1
+    assert "in use by process" in checked.stdout
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+def test_a_check_leaves_a_program_running_whose_host_has_died(place: Path) -> None:
+    process = start_gitt(place)
+    process.kill()
+    process.communicate(timeout=30)
+    done = labctl(place, "check", "paced.yaml")
+    assert done.returncode == 1
+    assert "a program is running on the instrument" in done.stdout
+    assert bench_state(place)["circuit_closed"]
+    refused = labctl(place, "sim", "paced.yaml", "--stop")
+    assert_one_clear_line(refused, "a program runs on this bench")
+
+
+def test_a_real_station_without_a_cell_record_is_refused(tmp_path: Path) -> None:
+    station = station_with(tmp_path, address="/dev/ttyX")
+    done = labctl(tmp_path, "run", "gitt", "--station", station)
+    assert_one_clear_line(done, "--cell", "needs the record of its cell")
+
+
+@pytest.mark.parametrize("address", ["socket://x:99999", "socket://localhost:abc", "socket://localhost"])
+def test_an_address_without_a_possible_port_is_one_clear_line(tmp_path: Path, address: str) -> None:
+    station = station_with(tmp_path, address=address)
+    assert_one_clear_line(labctl(tmp_path, "check", station), "devices.cycler.address", address)
 
 
 @pytest.mark.parametrize(
