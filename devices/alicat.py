@@ -8,11 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from math import inf, isfinite, isnan, nan
-from typing import Any, Literal
+from typing import Any
 
 from ophyd import Component
 from ophyd.status import DeviceStatus
 
+from devices.alicat_hold import HOLD_MODES, HoldMode, LineHold
 from devices.alicat_link import AlicatLink, LineState
 from devices.alicat_protocol import STATUS_WORDS
 from devices.approach import Approach, Target
@@ -22,7 +23,6 @@ from devices.protocols import Identity
 from devices.transport import Line, SerialLine
 from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
 
-HoldMode = Literal["closed", "setpoint", "position"]
 _ASK_SOURCE_EVERY = 10  # readings; somebody may change it at the front panel
 _STANDARD_ATMOSPHERE_PA = 101_325.0
 _HOLD_WITHIN_SECOND = 2.0
@@ -41,9 +41,8 @@ class AlicatPressureController(PolledInstrument[LineState]):
         unit_id: the letter the instrument is set to.
         baudrate: as set at the instrument.
         line_pressure_max_pa: nothing above it is sent, beside the instrument's own full scale.
-        hold: how "hold here" is done. "closed" shuts both valves: no gas in, none out (default for dual-valve
-            models, PCD). "setpoint" keeps regulating at the present pressure (default for others).
-            "position" freezes the valves; in mid-ramp one of them is open then, and the pressure runs on.
+        hold: how "hold here" is done, see `LineHold`; by default "closed" for dual-valve models (PCD), else
+            "setpoint".
         ambient_pressure_pa: for instruments that regulate absolute pressure.
         answer_timeout_second: how long an answer may take (wall time).
         line: the way to the instrument, if not a pyserial port.
@@ -71,11 +70,10 @@ class AlicatPressureController(PolledInstrument[LineState]):
         super().__init__(address, **options)
         if not re.fullmatch("[A-Z]", unit_id):
             raise ConfigurationError(self.name, "unit_id", unit_id, "must be one letter, A to Z")
-        if hold not in (None, "closed", "setpoint", "position"):
-            raise ConfigurationError(self.name, "hold", hold, "must be closed, setpoint or position")
+        if hold is not None and hold not in HOLD_MODES:
+            raise ConfigurationError(self.name, "hold", hold, f"must be one of {', '.join(HOLD_MODES)}")
         self.line_pressure_max_pa = line_pressure_max_pa
         self.setpoint_writes = 0  # since it was made; a saved setpoint wears the instrument's memory
-        self._hold: HoldMode | None = hold
         self._link = AlicatLink(
             line or SerialLine(address, baudrate=baudrate, terminator=b"\r"),
             unit_id,
@@ -83,8 +81,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
             timeout_second=answer_timeout_second,
         )
         self._asked = 0
-        self._held_by_us = False
-        self._hold_owed = False  # could not be sent yet
+        self._hold = LineHold(self._link, hold)
         self._approach: Approach | None = None
         self._order = threading.Lock()  # no drive of an approach that is over goes out after the hold
 
@@ -97,7 +94,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
         self._link.close()
 
     def _measure(self) -> LineState:
-        if self._hold_owed:
+        if self._hold.owed:
             self._do_hold()
         if self._asked % _ASK_SOURCE_EVERY == 0:
             analog = self._link.ask_source() == "A"
@@ -110,7 +107,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
     def _note_flags(self, state: LineState) -> None:
         for flag, kind in _FLAG_ALARMS.items():
             self.alarms.update(kind, flag in state.flags, STATUS_WORDS[flag], value=state.pressure_pa)
-        foreign = state.held and not self._held_by_us
+        foreign = state.held and not self._hold.by_us
         self.alarms.update(
             "held", foreign, "the valves are held, but not by this program: nothing is regulated"
         )
@@ -127,7 +124,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
         state = self._link.read()
         if self._link.ask_source() == "A":
             raise InstrumentError(f"{self.name}: {self._link.why_ignored()}")
-        self._hold_owed = False
+        self._hold.release()
         if state.held:
             self._link.set_ramp(0.0)
             self._write_setpoint(max(state.pressure_pa, 0.0))
@@ -135,7 +132,6 @@ class AlicatPressureController(PolledInstrument[LineState]):
         self._write_setpoint(line_pa)
         if state.held:
             self._link.cancel_hold()
-        self._held_by_us = False
         with suppress(DeviceError):  # NaN and an alarm; the order was confirmed
             self._poll()
 
@@ -145,30 +141,10 @@ class AlicatPressureController(PolledInstrument[LineState]):
 
     def _do_hold(self) -> None:
         """Hold here; while it cannot be done it is owed, and done as soon as the instrument answers again."""
-        self._hold_owed = True
+        self._hold.owed = True
         if not self._link_open:
             self._reopen()
-        if self._hold_mode() == "closed":
-            self._link.hold_closed()
-        elif self._hold_mode() == "position" or not self._hold_by_setpoint():
-            self._link.hold_position()
-        self._hold_owed, self._held_by_us = False, True
-
-    def _hold_by_setpoint(self) -> bool:
-        """Regulate at the present pressure; False where that cannot be done."""
-        try:
-            here = max(self._link.read().pressure_pa, 0.0)
-            self._link.set_ramp(0.0)
-            self._write_setpoint(here)
-        except InstrumentError:
-            return False
-        return True
-
-    def _hold_mode(self) -> HoldMode:
-        if self._hold is not None:
-            return self._hold
-        model = self._identity.model if self._identity is not None else ""
-        return "closed" if re.match(r"E?PC[A-Z]*D", model) else "setpoint"
+        self._hold.hold(self._identity.model if self._identity is not None else "")
 
     # ---- orders
     def check(self, line_pa: float) -> None:
@@ -291,6 +267,19 @@ class AlicatPressureController(PolledInstrument[LineState]):
     def saves_setpoints(self) -> bool:
         """Whether each setpoint goes to a memory that wears (ALSS = S, or firmware that cannot tell)."""
         return self._link.source != "U"
+
+    def check_reading(self) -> str:
+        """Line pressure and setpoint, and that a setpoint would be taken, for `labctl check`."""
+        if self._link.source == "A":
+            raise InstrumentError(f"{self.name}: {self._link.why_ignored()}")
+        state = self.refresh()
+        held = ", valves held" if state.held else ""
+        return f"{state.pressure_pa / 1e5:.3f} bar, setpoint {state.setpoint_pa / 1e5:.3f} bar{held}"
+
+    def check_limits(self) -> str:
+        """Highest line pressure that is sent, for `labctl check`."""
+        most = self.highest_line_pa
+        return f"line up to {most / 1e5:.2f} bar" if isfinite(most) else "none"
 
     def metadata(self) -> dict[str, Any]:
         """Identity, address, range and source of the setpoint, for the start document."""

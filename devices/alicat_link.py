@@ -113,7 +113,8 @@ class AlicatLink:
     def _manufacturing(self) -> dict[int, str]:
         rows: dict[int, str] = {}
         for _ in range(2):  # a line may have been damaged
-            rows = parse_manufacturing(self._query.listing(f"{self._id}??M*"), self._id)
+            lines = self._query.listing(f"{self._id}??M*", lambda text: " M09 " in text)
+            rows = parse_manufacturing(lines, self._id)
             if 4 in rows and 5 in rows:
                 return rows
         raise InstrumentError(f"model and serial number are missing in the answer to ??M*: {rows!r}")

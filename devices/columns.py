@@ -93,6 +93,11 @@ class Column(Signal):
         super().__init__(*args, **kwargs)
         self._spec = spec
 
+    @property
+    def units(self) -> str:
+        """Unit of the column ("1" for counts)."""
+        return self._spec.units
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """The event-model data key under this signal's name."""
         return {self.name: self._spec.data_key(f"labctl:{self.name}")}

@@ -11,7 +11,7 @@ from contextlib import suppress
 from math import isfinite, nan
 from typing import Any, TypeVar
 
-from ophyd.status import Status
+from ophyd.status import DeviceStatus
 
 from devices.eurotherm_link import ControllerReading
 from devices.eurotherm_move import Move, Settling
@@ -20,7 +20,7 @@ from labctl.errors import ConfigurationError, DeviceError, ProtocolError
 
 T = TypeVar("T")
 STOP_WITHIN_SECOND = 2.0
-_LOOKS_PER_DWELL = 20  # the clock is slept on in steps of so much of a dwell, at least a period
+_LOOKS_PER_DWELL, _FAR_SECOND = 20, 15.0  # steps in which the clock is slept on, near and far from the target
 _SILENT_PERIODS, _SILENT_WALL_SECOND = 3.0, 2.0
 
 
@@ -59,6 +59,7 @@ class Eurotherm3200(EurothermReadings):
             raise ConfigurationError(self.name, "options", None, str(error)) from None
         self._lock = threading.RLock()  # orders set, track and stop between threads
         self._move: Move | None = None  # the last one
+        self._path = False  # whether `track` was the last order
 
     def check_setpoint(self, celsius: float, ramp_kelvin_per_minute: float | None = None) -> float:
         """Refuse what station, cell or instrument do not allow; the setpoint as the instrument can hold it.
@@ -82,7 +83,7 @@ class Eurotherm3200(EurothermReadings):
         tolerance_kelvin: float | None = None,
         dwell_second: float | None = None,
         timeout_second: float | None = None,
-    ) -> Status:
+    ) -> DeviceStatus:
         """Go to `celsius` (degC) and stay there; the instrument ramps and holds by itself.
 
         Done when the temperature was within the tolerance for the dwell; failed on timeout, sensor break,
@@ -101,7 +102,7 @@ class Eurotherm3200(EurothermReadings):
             raise ProtocolError(f"{self.name}: setpoint {celsius:g} degC: {error}") from None
         move = Move(
             self.name,
-            Status(self),  # not a DeviceStatus: that one would call stop() when it fails
+            DeviceStatus(self, call_stop_on_failure=False),
             target,
             settling,
             ramp_second=60.0 * self._distance_kelvin(target) / ramp if ramp else 0.0,
@@ -113,7 +114,7 @@ class Eurotherm3200(EurothermReadings):
         threading.Thread(target=self._follow, args=(move, begun), name=name, daemon=True).start()
         return move.status
 
-    def track(self, celsius: float) -> Status:
+    def track(self, celsius: float) -> DeviceStatus:
         """Follow a path that the caller gives, one setpoint (degC) after the other, as often as one likes.
 
         Uses the remote setpoint: no EEPROM is written. Done when the instrument has it. The driver keeps it
@@ -124,9 +125,10 @@ class Eurotherm3200(EurothermReadings):
             ProtocolError: not allowed; nothing was sent.
         """
         target = self.check_setpoint(celsius)
-        status = Status(self)
+        status = DeviceStatus(self, call_stop_on_failure=False)
         with self._lock:
             taken = self._replace(None, lambda: self._change(self._controller.track, target))
+            self._path = True
         taken.add_done_callback(lambda done: _settle(status, done.exception()))
         return status
 
@@ -138,8 +140,7 @@ class Eurotherm3200(EurothermReadings):
         """
         with self._lock:
             move = self._move
-            idle = self._controller.tracking is None and (move is None or move.succeeded)
-            if self._worker is None or idle:
+            if self._worker is None or not (self._path or (move is not None and not move.succeeded)):
                 return
             held = self._replace(None, lambda: self._hold(move), "stopped")
         self._wait_briefly(held, "the temperature of now could not be held")
@@ -162,12 +163,12 @@ class Eurotherm3200(EurothermReadings):
             move.judge(value, self.last_reading_clock_second, time.monotonic())
 
     def _begin(self, move: Move, ramp: float | None) -> None:
+        self._change(self._controller.require_control)
         if move.ended:
             return  # given up before its turn came: nothing is written
-        self._change(self._controller.require_control)
-        move.told = True
+        asked_second, move.told = self._clock.now(), True  # simulated time may run while it is written
         self._change(self._controller.go_to, move.target_celsius, ramp)
-        move.begin(self._clock.now(), time.monotonic())
+        move.begin(asked_second, time.monotonic())
 
     def _hold(self, move: Move | None) -> None:
         """Hold the temperature of now, unless the instrument never heard of `move`."""
@@ -195,7 +196,7 @@ class Eurotherm3200(EurothermReadings):
     ) -> Future[T]:
         """Give the last move up for `move`, and queue its job."""
         future = self._require_worker().submit(job)
-        last, self._move = self._move, move
+        last, self._move, self._path = self._move, move, False
         if last is not None:
             last.give_up(reason)
         return future
@@ -205,7 +206,8 @@ class Eurotherm3200(EurothermReadings):
         try:
             self.wait_for(begun)
             while not move.ended:
-                self._clock.sleep(max(self.period_second, move.settling.dwell_second / _LOOKS_PER_DWELL))
+                step = move.settling.dwell_second / _LOOKS_PER_DWELL if move.inside else _FAR_SECOND
+                self._clock.sleep(max(self.period_second, step))
                 with suppress(DeviceError):  # NaN and an alarm already; the move judges it
                     self.refresh()
         except DeviceError as error:
@@ -224,7 +226,7 @@ class Eurotherm3200(EurothermReadings):
             self.on_alarm(kind="hold", source=self.name, value=nan, limit=nan, action=action)
 
 
-def _settle(status: Status, error: BaseException | None) -> None:
+def _settle(status: DeviceStatus, error: BaseException | None) -> None:
     if error is None:
         status.set_finished()
     else:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, log10, nan
+from typing import TypeVar
 
 from devices.eurotherm_registers import (
     EEPROM_BACKED,
@@ -34,6 +35,7 @@ from devices.protocols import Identity
 from labctl.errors import InstrumentError
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 _ILLEGAL_ADDRESS = 2
 _OVER_RANGE_SHARE = 0.05  # of the span; the instrument's own over-range flag begins there [H]
 
@@ -129,12 +131,12 @@ class EurothermLink:
         raw = self._read(Register.PROCESS_VALUE, 5)
         status = Status(self._get(Register.STATUS))  # after the value: a break in between is seen
         if self.tracking is not None:  # after the status: that it was lost is seen
-            self._link.write(Register.REMOTE_SETPOINT, self.tracking)
+            self._give_remote(self.tracking)
         scale, setup = self.setup.temperature, self.setup
         temperature = scale.number(raw[0])
         margin = _OVER_RANGE_SHARE * (setup.range_high_celsius - setup.range_low_celsius)
         known = setup.range_low_celsius - margin <= temperature <= setup.range_high_celsius + margin
-        if signed(raw[0]) in NO_NUMBER or not known:
+        if (signed(raw[0]) in NO_NUMBER or not known) and not status & Status.SENSOR_BREAK:
             status |= Status.OVER_RANGE
         return ControllerReading(
             nan if status & NO_TEMPERATURE else temperature,
@@ -167,10 +169,10 @@ class EurothermLink:
         if self.tracking is None:
             self.require_control()
             self._put_rate(0)
-            self._link.write(Register.REMOTE_SETPOINT, raw)
+            self._give_remote(raw)
             self._put(Register.REMOTE_SELECT, 1)
         elif raw != self.tracking:
-            self._link.write(Register.REMOTE_SETPOINT, raw)
+            self._give_remote(raw)
         self.tracking = raw
 
     def hold(self) -> float:
@@ -199,6 +201,9 @@ class EurothermLink:
         if mode not in (None, 0):
             name = {1: "standby", 2: "configuration"}.get(mode or 0, f"mode {mode}")
             raise InstrumentError(f"{self._link.address}: is in {name}; its outputs are off")
+
+    def _give_remote(self, raw: int) -> None:
+        _twice(lambda: self._link.write(Register.REMOTE_SETPOINT, raw))
 
     def _raw(self, celsius: float) -> int:
         return self.setup.temperature.raw(celsius)
@@ -261,8 +266,8 @@ class EurothermLink:
             return None
 
 
-def _twice(question: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
-    """Reading may be repeated: one lost frame is no lost reading."""
+def _twice(question: Callable[[], T]) -> T:
+    """For what may be repeated: one lost frame is no loss."""
     try:
         return question()
     except NoAnswerError:

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from ophyd.status import Status
+from ophyd.status import DeviceStatus
 
 from devices.eurotherm_link import ControllerReading
 from devices.eurotherm_registers import TROUBLES
@@ -52,7 +52,7 @@ class Move:
     def __init__(
         self,
         name: str,
-        status: Status,
+        status: DeviceStatus,
         target_celsius: float,
         settling: Settling,
         *,
@@ -72,7 +72,7 @@ class Move:
         self._last_reading_wall = 0.0
 
     def begin(self, clock_second: float, wall_second: float) -> None:
-        """The instrument has the setpoint."""
+        """The instrument has the setpoint, since `clock_second`."""
         self._last_reading_wall = wall_second
         self._deadline = clock_second + self._longest_second
 
@@ -104,6 +104,11 @@ class Move:
             self._inside_since = clock_second
         if clock_second - self._inside_since >= self.settling.dwell_second:
             self._end(None)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the dwell has begun."""
+        return self._inside_since is not None
 
     @property
     def succeeded(self) -> bool:

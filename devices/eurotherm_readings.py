@@ -73,6 +73,7 @@ class EurothermReadings(PolledInstrument[ControllerReading]):
             parity=parity,
             timeout_second=answer_timeout_second,
             gap_second=gap_second,
+            four_reads_too=True,
         )
         self._controller = EurothermLink(modbus, decimals=decimals)
 

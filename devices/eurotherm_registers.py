@@ -41,8 +41,8 @@ class Register(IntEnum):
     RAMP_UNITS = 531  # [S] 0 per minute, 1 per hour, 2 per second
 
 
+# memory that lives for about 100 000 writes [H]
 EEPROM_BACKED = frozenset({Register.TARGET_SETPOINT, Register.SETPOINT_1, Register.SETPOINT_2})
-EEPROM_LIFE = 100_000  # writes, handbook
 RATE_DECIMALS, OUTPUT_DECIMALS = 1, 1  # [S], whatever the decimals of temperatures are
 LARGEST_RATE = 3000.0  # in the instrument's ramp units [M]
 RAMP_UNIT_PER_MINUTE = {0: 1.0, 1: 60.0, 2: 1 / 60.0}  # how much 1 K/min is

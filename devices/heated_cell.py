@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import fields
 from math import isfinite, nan, pi
-from typing import Any, Protocol
+from typing import Any
 
 from ophyd import Component, Device
 from ophyd.status import DeviceStatus
@@ -17,61 +17,14 @@ from devices.instrument import AlarmHandler, log_alarm
 from devices.mark10 import Mark10LoadCell
 from devices.press import Press, PressureOptions
 from devices.pressure_keeper import PressureKeeper
+from devices.protocols import Identity
 from devices.stack_pressure import StackPressure
+from devices.temperature_control import TemperatureController
 from labctl.clock import Clock, MonotonicClock
 from labctl.errors import ConfigurationError, DeviceError
 from labctl.safety.limits import Limits
 
 _COLUMN = {spec.name: spec for spec in ENVIRONMENT}
-
-
-class TemperatureReading(Protocol):
-    """What a temperature controller reads."""
-
-    @property
-    def temperature_celsius(self) -> float:
-        """Temperature of the die."""
-        ...
-
-    @property
-    def setpoint_celsius(self) -> float:
-        """What it is brought to."""
-        ...
-
-
-class TemperatureController(Protocol):
-    """What the cell needs of a temperature controller; `stop` holds the temperature of now."""
-
-    name: str
-    on_alarm: AlarmHandler
-
-    def connect(self) -> Any:
-        """Open the port; nothing happens when it is open."""
-        ...
-
-    def disconnect(self) -> None:
-        """Let go of the port."""
-        ...
-
-    def latest(self) -> TemperatureReading | None:
-        """The last reading; None when it failed or is stale."""
-        ...
-
-    def refresh_later(self) -> Future[Any]:
-        """Have a reading taken now."""
-        ...
-
-    def set(self, celsius: float, **options: Any) -> DeviceStatus:
-        """Go there and stay."""
-        ...
-
-    def stop(self, *, success: bool = False) -> None:
-        """Abandon a ramp and hold here."""
-        ...
-
-    def metadata(self) -> dict[str, Any]:
-        """For the start document."""
-        ...
 
 
 class HeatedPressureCell(Device):
@@ -230,6 +183,26 @@ class HeatedPressureCell(Device):
     def hold(self) -> None:
         """Hold the stack pressure that is there, whatever is going on (the safe state); never raises."""
         self.pressure.hold()
+
+    @property
+    def identity(self) -> Identity | None:
+        """What it is made of; None unless all three parts are connected."""
+        parts = [part.identity for part in (self.temperature, self.actuator, self.load_cell)]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        return Identity("labctl", "heated pressure cell", ", ".join(part.serial for part in known), "-")
+
+    def check_reading(self) -> str:
+        """Pressures and temperature now, for `labctl check`; DeviceError if the sensors disagree."""
+        heat = self.temperature.latest()
+        warmth = "no temperature" if heat is None else f"{heat.temperature_celsius:.1f} degC"
+        return f"{self.pressure.check_reading()}; {warmth}"
+
+    def check_limits(self) -> str:
+        """Highest stack pressure, for `labctl check`."""
+        most = self.pressure.pressure_max_pa
+        return f"stack up to {most / 1e6:g} MPa" if isfinite(most) else "none"
 
     def metadata(self) -> dict[str, Any]:
         """The three instruments, areas and limits, for the start document."""

@@ -1,7 +1,7 @@
 """What ends a technique or trips on a Keithley unit, as comparisons of the quantity it measures.
 
-While a current is sourced that is the voltage, while a voltage is sourced the current. A condition that ends a
-technique at the very limit wins over the limit; a reading far beyond both is a trip.
+While a current is sourced that is the voltage, while a voltage is sourced the current. A condition that ends
+a technique at the very limit wins over the limit; a reading far beyond both is a trip.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ _GUARD_SHARE = 0.5  # of that
 
 @dataclass(frozen=True)
 class Condition:
-    """`reason` holds when the reading lies inside (or outside) the interval from `low` to `high`."""
+    """`reason` holds when the reading lies inside (or outside) the interval from `low` to `high`.
+
+    The bounds are kept as they are sent, so that host and instrument decide alike.
+    """
 
     reason: str
     low: float
     high: float
     inside: bool
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "low", float(_shown(self.low)))
+        object.__setattr__(self, "high", float(_shown(self.high)))
+
     def arguments(self) -> str:
         """Type and bounds of the limit branch."""
-        return f"{'INS' if self.inside else 'OUTS'}, {self.low:.9g}, {self.high:.9g}"
+        return f"{'IN' if self.inside else 'OUT'}, {_shown(self.low)}, {_shown(self.high)}"
 
     def first(self, readings: NDArray[np.float64]) -> int:
         """Index of the first reading for which it holds, or their number."""
@@ -44,6 +51,10 @@ class Condition:
         if self.reason == CURRENT_LIMIT:
             return "current_max"
         return "voltage_min" if reading < self.low else "voltage_max"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.9g}"
 
 
 def margin_volt(limits: Limits) -> float | None:

@@ -13,22 +13,36 @@ import time
 from itertools import cycle
 
 from devices.protocols import Identity
-from devices.visa_line import VisaLine
+from devices.visa_line import MessageLine
 from labctl.errors import InstrumentError, TransportError
 
-ANSWER_WITHIN_SECOND = 1.8
-_ASK_AGAIN_SECOND = 1.0
-_CLOSING_SECOND = 0.2
+ANSWER_WITHIN_SECOND = 1.6
+ASK_AGAIN_SECOND = 0.8
+_CLOSING_SECOND, _ENDS_WITHIN_SECOND = 0.2, 1.0
+GOING_ON = ("RUNNING", "WAITING", "ABORTING")  # of the states of a trigger model
 _LANGUAGE = re.compile(r"SCPI|TSP|SCPI\w+")
 _IDENTITY = re.compile(r"KEITHLEY INSTRUMENTS,MODEL (\w+),(\w+),(.+)")
 _MOST_ERRORS = 20
 
 
 class KeithleyLink:
-    """One instrument behind a VISA line; one thread uses it."""
+    """One instrument behind a line; one thread uses it.
 
-    def __init__(self, line: VisaLine) -> None:
+    Args:
+        line: the way to it.
+        answer_within_second: when to give up a question.
+        ask_again_second: when to put it again.
+    """
+
+    def __init__(
+        self,
+        line: MessageLine,
+        *,
+        answer_within_second: float = ANSWER_WITHIN_SECOND,
+        ask_again_second: float = ASK_AGAIN_SECOND,
+    ) -> None:
         self._line = line
+        self._answer_within_second, self._ask_again_second = answer_within_second, ask_again_second
         self._numbers = cycle(range(1, 256))
 
     @property
@@ -57,14 +71,14 @@ class KeithleyLink:
         self._line.close()
 
     def reopen(self, expected: Identity) -> None:
-        """Open the port anew; the same instrument must answer."""
+        """Open the port anew; another instrument in its place is refused."""
         self._line.close()
         identity = self.open()
         if identity != expected:
             self._line.close()
             raise InstrumentError(
-                f"{self.address}: {identity.model} {identity.serial} answers, "
-                f"but it was {expected.model} {expected.serial}"
+                f"{self.address}: after the link was lost {identity.model} {identity.serial} answers "
+                f"in place of {expected.model} {expected.serial}"
             )
 
     def _require_scpi(self) -> None:
@@ -93,26 +107,24 @@ class KeithleyLink:
         return Identity("Keithley", match[1], match[2], match[3])
 
     # ---- questions
-    def ask(self, question: str, within_second: float = ANSWER_WITHIN_SECOND) -> str:
+    def ask(self, question: str) -> str:
         """The answer to `question`; it is put again if the answer is late or damaged.
 
         Raises:
             InstrumentError: the instrument refuses the question, in its own words.
             TransportError: no answer in time, or the link is lost.
         """
-        deadline = time.monotonic() + within_second
+        deadline = time.monotonic() + self._answer_within_second
         put: set[str] = set()
         while (left := deadline - time.monotonic()) > 0:
-            number = str(next(self._numbers))
-            put.add(number)
-            self._line.write_lines(
-                f"*ESE {number};*ESE?;:{question.removeprefix(':')};*ESE?".replace(":*", "*")
-            )
-            answer = self._answer_to(put, min(left, _ASK_AGAIN_SECOND))
+            put.add(self._put(question))
+            answer = self._answer_to(put, min(left, self._ask_again_second))
             if answer is not None:
                 return answer
         self._raise_refusal(question)
-        raise TransportError(f"{self.address}: no answer to {question!r} within {within_second:g} s")
+        raise TransportError(
+            f"{self.address}: no answer to {question!r} within {self._answer_within_second:g} s"
+        )
 
     def _put(self, question: str) -> str:
         """Send a question; its number."""
@@ -138,7 +150,7 @@ class KeithleyLink:
 
     def _raise_refusal(self, question: str) -> None:
         """A question that is refused has no answer: perhaps the error queue knows why."""
-        answer = self._answer_to({self._put("SYST:ERR?")}, _CLOSING_SECOND)
+        answer = self._answer_to({self._put("SYST:ERR?")}, min(_CLOSING_SECOND, self._ask_again_second))
         if answer is not None and not answer.startswith("0,"):
             code, text = _error(answer)
             raise InstrumentError(f"{self.address}: {question!r} refused: {text}", code)
@@ -180,6 +192,22 @@ class KeithleyLink:
         while len(found) < _MOST_ERRORS and self.ask("SYST:ERR:COUN?") != "0":
             found.append(_error(self.ask("SYST:ERR?")))
         return found
+
+    # ---- the trigger model
+    def end_model(self, *commands: str) -> None:
+        """Abort the trigger model, send `commands` at once, and return when it has ended.
+
+        Until then the instrument refuses settings.
+
+        Raises:
+            InstrumentError: it goes on.
+            TransportError: the link is lost or silent.
+        """
+        self.send("ABOR", *commands)
+        deadline = time.monotonic() + _ENDS_WITHIN_SECOND
+        while (state := self.ask("TRIG:STAT?").partition(";")[0].strip().upper()) in GOING_ON:
+            if time.monotonic() > deadline:
+                raise InstrumentError(f"{self.address}: the trigger model is {state.lower()} after ABORt")
 
 
 def _error(answer: str) -> tuple[int, str]:

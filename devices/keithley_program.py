@@ -47,6 +47,7 @@ BUFFER = "labctl"
 SOURCE_LIST, MEASURE_LIST = "labctlSource", "labctlMeasure"
 LONGEST_STEP_SECOND = 1_000_000.0  # a step without a time condition still ends by itself
 SPARE_READINGS = 100
+OTHER_READINGS = 1000  # room for the instrument's own two buffers, which are made small
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class _Compiler:
         """Readings of each phase of each technique; those without a time condition share the buffer."""
         ticks = [[(self._tick(p.tick_second), p.until_second) for p in some] for some in self._phases]
         limits = [time_limit_second(technique) for technique in self._techniques]
-        room = self._model.buffer_readings - SPARE_READINGS - 1
+        room = self._model.buffer_readings - OTHER_READINGS - SPARE_READINGS - 1
         room -= sum(
             sum(readings_of(pairs, limit))
             for pairs, limit in zip(ticks, limits, strict=True)

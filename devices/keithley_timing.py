@@ -71,13 +71,11 @@ def _sampling(technique: AnyTechnique) -> Sampling:
 
 def _dividing(interval_second: float, longest_second: float) -> float:
     """The longest tick that divides the interval, or the longest one if only very short ones do."""
-    interval_ms, shortest_ms = round(interval_second * 1000), round(SHORTEST_TICK_SECOND * 1000)
-    parts = -(-interval_ms // round(longest_second * 1000))
-    while interval_ms % parts:
-        parts += 1
-    if interval_ms / parts < shortest_ms:
-        return longest_second
-    return interval_ms / parts / 1000.0
+    interval_ms = round(interval_second * 1000)
+    fewest = -(-interval_ms // round(longest_second * 1000))
+    most = interval_ms // round(SHORTEST_TICK_SECOND * 1000)
+    parts = next((n for n in range(fewest, most + 1) if interval_ms % n == 0), None)
+    return longest_second if parts is None else interval_ms / parts / 1000.0
 
 
 def base_tick_second(ticks: Iterable[float]) -> float:

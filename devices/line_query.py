@@ -2,7 +2,9 @@
 
 Such instruments answer in order. Whenever an answer did not come as it should, a *marker* is asked for whose
 answer looks like nothing else (a firmware line, a list of settings): once that has come, everything asked
-before is answered or lost, and the next line belongs to the next question.
+before is answered or lost, and the next line belongs to the next question. One marker looks like another,
+though: while the answer to an earlier one may still come, none is asked for. It is given up only after a long
+silence, so that an answer must be late by more than three times the timeout to be taken for another.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from devices.transport import Line
 from labctl.errors import InstrumentError, TransportError
 
 T = TypeVar("T")
-_QUIET_SECOND = 0.02  # after a disturbance: nothing may be on its way any more
-_LISTING_QUIET_SECOND = 0.2  # longer than a line of a listing takes at 9600 baud, and any pause between two
+_QUIET_TIMEOUTS = 0.04  # after a disturbance: so many timeouts without a byte, 20 ms by default
+_SILENCE_TIMEOUTS = 2.0  # so many timeouts without a byte: what is still owed is lost
+_TRIES = 3  # to find the line quiet after a marker
+_LISTING_TIMEOUTS = 0.4  # and so many end a listing: longer than one of its lines takes at 9600 baud
 
 
 class NoAnswerError(TransportError):
@@ -49,6 +53,7 @@ class LineQuery:
         self._timeout_second = timeout_second
         self._unread: deque[str] = deque()
         self._in_step = False
+        self._owed = 0  # answers to markers that have not come
 
     @property
     def address(self) -> str:
@@ -57,7 +62,7 @@ class LineQuery:
 
     def open(self) -> None:
         """Take the port."""
-        self._in_step = False
+        self._in_step, self._owed = False, 0
         self._unread.clear()
         self._line.open()
 
@@ -102,19 +107,23 @@ class LineQuery:
             f"{self.address}: no answer to {question!r} within {self._timeout_second:g} s{_instead(strange)}"
         )
 
-    def listing(self, question: str) -> list[str]:
-        """All lines that answer `question`; the marker's answer ends them, however slowly they came."""
+    def listing(self, question: str, is_last: Callable[[str], bool] = lambda text: False) -> list[str]:
+        """All lines that answer `question`; the marker's answer ends them, however slowly they came.
+
+        The marker is asked for after a pause, because instruments do not listen while they answer, or at once
+        after the line for which `is_last` is true.
+        """
         self._get_in_step()
         self._in_step = False
         self._send(question)
-        lines = [*self._lines_until_quiet()]
-        self._send(self._marker)
-        for text in self._lines_within(self._timeout_second):
-            if self._is_marker(text):
-                self._in_step = True
-                return lines
+        lines: list[str] = []
+        for text in self._lines_until_quiet():
             lines.append(text)
-        raise NoAnswerError(f"{self.address}: the answer to {question!r} did not come to its end")
+            if is_last(text):
+                break
+        for text in self._lines_until_marker():
+            lines.append(text)
+        return lines
 
     def resynchronise(self) -> None:
         """Forget what is on its way: the next line belongs to the next question.
@@ -122,8 +131,19 @@ class LineQuery:
         Raises:
             NoAnswerError: nobody answers, or not with the marker's answer.
         """
+        for _ in range(_TRIES):
+            self._in_step = False
+            self._drain()
+            self._await_what_is_owed()
+            for _ in self._lines_until_marker():
+                pass
+            if not self._unread and not self._fill(_QUIET_TIMEOUTS * self._timeout_second):
+                return
         self._in_step = False
-        self._drain()
+        raise NoAnswerError(f"{self.address}: lines come that nobody asked for{_instead(self._unread[-1])}")
+
+    def _lines_until_marker(self) -> Iterator[str]:
+        """Ask for the marker; the lines before its answer."""
         self._send(self._marker)
         strange = ""
         for text in self._lines_within(self._timeout_second):
@@ -131,34 +151,44 @@ class LineQuery:
                 self._in_step = True
                 return
             strange = text
+            yield text
         raise NoAnswerError(
             f"{self.address}: no answer to {self._marker!r} within {self._timeout_second:g} s"
             f"{_instead(strange)}"
         )
 
+    def _await_what_is_owed(self) -> None:
+        """Let answers to earlier markers come, or a long silence tell that they will not."""
+        while self._owed and self._fill(_SILENCE_TIMEOUTS * self._timeout_second):
+            pass
+        self._owed = 0
+        self._unread.clear()
+
     def _get_in_step(self) -> None:
         """Whatever arrived unasked is nobody's answer, and a sign that question and answer may be apart."""
-        if self._in_step and not self._unread and not self._line.read_lines(0.0):
+        if self._in_step and not self._unread and not self._fill(0.0):
             self._line.discard_input()
             return
         self.resynchronise()
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._timeout_second
-        while self._line.read_lines(_QUIET_SECOND) and time.monotonic() < deadline:
+        while self._fill(_QUIET_TIMEOUTS * self._timeout_second) and time.monotonic() < deadline:
             pass
         self._line.discard_input()
         self._unread.clear()
 
     def _send(self, question: str) -> None:
+        self._owed += question == self._marker
         self._line.write(question.encode("ascii") + self._end)
 
     def _lines_until_quiet(self) -> Iterator[str]:
-        deadline = time.monotonic() + 4 * self._timeout_second + _LISTING_QUIET_SECOND
+        deadline = time.monotonic() + 4 * self._timeout_second
         wait = self._timeout_second  # the first line may take as long as any answer
         while time.monotonic() < deadline and self._fill(wait):
-            yield from self._take_unread()
-            wait = _LISTING_QUIET_SECOND
+            while self._unread:
+                yield self._unread.popleft()
+            wait = _LISTING_TIMEOUTS * self._timeout_second
 
     def _lines_within(self, timeout_second: float) -> Iterator[str]:
         """Lines one by one; what comes after the last one taken stays for later."""
@@ -171,14 +201,11 @@ class LineQuery:
                 return
             self._fill(left)
 
-    def _take_unread(self) -> Iterator[str]:
-        while self._unread:
-            yield self._unread.popleft()
-
     def _fill(self, timeout_second: float) -> bool:
         """Bytes that are not ASCII become U+FFFD and so never parse as a value."""
-        lines = self._line.read_lines(timeout_second)
-        self._unread.extend(line.decode("ascii", errors="replace") for line in lines)
+        lines = [line.decode("ascii", errors="replace") for line in self._line.read_lines(timeout_second)]
+        self._unread.extend(lines)
+        self._owed = max(self._owed - sum(map(self._is_marker, lines)), 0)
         return bool(lines)
 
 

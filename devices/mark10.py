@@ -52,8 +52,9 @@ _NO_VALUE = re.compile(
 _ILLEGAL = 10
 _CHECK_SETTINGS_EVERY = 10  # readings; somebody may press a key
 # A line has no checksum, and a digit lost or added in front of a number changes it by more than this share: a
-# reading so far from the one before counts only if the next question confirms it.
-_JUMP_SHARE, _JUMP_STEPS, _CONFIRMATIONS = 0.25, 20, 6
+# reading so far from the one before counts only if so many in a row are alike.
+_JUMP_SHARE, _JUMP_STEPS = 0.25, 20
+_ALIKE, _MOST_QUESTIONS = 3, 8
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Mark10LoadCell(PolledInstrument[float]):
     def _ask_name(self, question: str) -> str:
         """Model (RM), serial number (RS) or firmware (RV), said twice; "unknown" if it does not tell."""
         name = self._query.ask(question, _name)
-        for _ in range(_CONFIRMATIONS):
+        for _ in range(_MOST_QUESTIONS):
             before, name = name, self._query.ask(question, _name)
             if name == before:
                 return name
@@ -180,16 +181,17 @@ class Mark10LoadCell(PolledInstrument[float]):
         return newton
 
     def _confirmed(self) -> GaugeReading:
-        """A reading that agrees with the one before; after a jump, with the one asked for next."""
-        last = self._last
-        for _ in range(_CONFIRMATIONS):
+        """A reading that agrees with the one before; after a jump, one of several in a row that agree."""
+        before, alike = self._last, 0
+        for _ in range(_MOST_QUESTIONS):
             reading = self._query.ask(self._question, _reading)
-            if last is not None and _agree(reading, last):
+            alike = alike + 1 if before is not None and _agree(reading, before) else 1
+            if alike >= _ALIKE or (self._last is not None and _agree(reading, self._last)):
                 self._last = reading
                 return reading
-            last = reading
+            before = reading
         self._last = None
-        raise NoAnswerError(f"{self.prefix}: {_CONFIRMATIONS} readings that differ; the last was {last!r}")
+        raise NoAnswerError(f"{self.prefix}: {_MOST_QUESTIONS} readings that differ; the last was {before!r}")
 
     def _factor(self, reading: GaugeReading) -> float:
         """Newton per unit of the reading."""
@@ -206,6 +208,15 @@ class Mark10LoadCell(PolledInstrument[float]):
 
     def _show(self, value: float | None) -> None:
         self.force_newton.put(nan if value is None else value)
+
+    def check_reading(self) -> str:
+        """The force now, for `labctl check`."""
+        return f"{self.refresh():.1f} N"
+
+    def check_limits(self) -> str:
+        """The sensor's capacity if it is known, for `labctl check`."""
+        most = self._capacity_newton
+        return "none" if most is None else f"up to {most:g} N"
 
     def metadata(self) -> dict[str, Any]:
         """Identity, address and the gauge's own list of settings, for the start document."""

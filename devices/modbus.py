@@ -4,7 +4,8 @@ pymodbus makes and reads the frames; the port, the time limits and the order of 
 here. One question at a time: an answer counts only if unit, function, size and checksum are those of the
 question, and nothing else came with it. Modbus TCP numbers its questions, so a late answer is passed over.
 RTU does not: after any failure the next question is preceded by a loopback (function 8) with a number of its
-own. Devices answer in order, so once that number has come back nothing older can come.
+own. Devices answer in order, so once that number has come back nothing older can come. Where functions 3 and
+4 read the same registers they take turns, so that an answer that came twice does not fit the next question.
 
 Nothing is asked twice here; whoever knows that a question bears repeating repeats it.
 """
@@ -20,7 +21,7 @@ import serial
 from pymodbus.logging import Log
 from pymodbus.pdu import ExceptionResponse, ModbusPDU, ReadHoldingRegistersRequest
 from pymodbus.pdu.diag_message import ReturnQueryDataRequest
-from pymodbus.pdu.register_message import WriteSingleRegisterRequest
+from pymodbus.pdu.register_message import ReadInputRegistersRequest, WriteSingleRegisterRequest
 
 from devices.line_query import NoAnswerError
 from devices.modbus_frames import Frames, RtuFrames, TcpFrames
@@ -69,6 +70,7 @@ class ModbusLink:
         parity: `none`, `even` or `odd`.
         timeout_second: how long an answer may take (wall time).
         gap_second: rest between an answer and the next question (RTU; wall time).
+        four_reads_too: whether function 4 reads the same registers as 3.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class ModbusLink:
         parity: str = "none",
         timeout_second: float = 0.5,
         gap_second: float = 0.02,
+        four_reads_too: bool = False,
     ) -> None:
         _check(address, "protocol", protocol, protocol in PROTOCOLS, "must be rtu or tcp")
         sockets_only = protocol == "tcp" and not address.startswith("socket://")
@@ -97,6 +100,7 @@ class ModbusLink:
         self._timeout_second = timeout_second
         self._gap_second = 0.0 if self._numbered else gap_second
         self._number = secrets.randbelow(0xFFFF)
+        self._readers = [ReadHoldingRegistersRequest, ReadInputRegistersRequest][: 1 + four_reads_too]
         self._in_step = False
         self._last_answer_wall = 0.0
 
@@ -116,14 +120,15 @@ class ModbusLink:
         self._port.close()
 
     def read(self, register: int, count: int = 1) -> tuple[int, ...]:
-        """Registers `register` and following (function 3).
+        """Registers `register` and following (function 3, or 4 in turn).
 
         Raises:
             InstrumentError: the instrument refuses, with its exception code.
             NoAnswerError: no answer, or not a whole one, within the timeout.
             TransportError: the link is gone.
         """
-        request = ReadHoldingRegistersRequest(dev_id=self.unit, address=register, count=count)
+        self._readers.reverse()
+        request = self._readers[0](dev_id=self.unit, address=register, count=count)
         about = f"reading register {register}" + (f" to {register + count - 1}" if count > 1 else "")
         answer = self._ask(request, about)
         if len(answer.registers) != count:
@@ -161,10 +166,7 @@ class ModbusLink:
         buffer = bytearray()
         self._send(self._frames.encode(request))
         deadline = time.monotonic() + self._timeout_second
-        while True:
-            answer = self._frames.take(buffer, request)
-            if answer is not None:
-                break
+        while (answer := self._frames.take(buffer, request)) is None:
             if not self._receive(buffer, deadline):
                 part = f", only {len(buffer)} bytes" if buffer else ""
                 raise NoAnswerError(f"no answer within {self._timeout_second:g} s{part}")
@@ -200,9 +202,10 @@ class ModbusLink:
 
     def _receive(self, buffer: bytearray, deadline: float) -> bool:
         """Append what comes; False when nothing came until the deadline."""
-        data = self._port.read_bytes(max(deadline - time.monotonic(), 0.0))
+        left = deadline - time.monotonic()
+        data = self._port.read_bytes(left) if left > 0 else b""
         buffer += data
-        return bool(data) and time.monotonic() < deadline
+        return bool(data)
 
     def _drain(self) -> bool:
         """Forget what came unasked; whether there was anything."""

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any, Generic, TypeVar
 
+from ophyd import Device, Kind
+
 from devices.alarm_latch import AlarmLatch
+from devices.columns import Column
 from devices.instrument import Instrument
 from devices.line_query import NoAnswerError
 from devices.protocols import Identity
@@ -110,6 +113,11 @@ class PolledInstrument(Instrument, Generic[R]):
         self._link_open = False
 
     # ---- readings
+    def check_reading(self) -> str:
+        """The hinted signals, read now, for `labctl check`."""
+        self.refresh()
+        return hinted_text(self)
+
     def latest(self) -> R | None:
         """The last reading; None when it failed or is stale."""
         reading = self._reading
@@ -199,3 +207,10 @@ class PolledInstrument(Instrument, Generic[R]):
                 else f"{self.prefix}: not connected"
             )
         self._link_open = True
+
+
+def hinted_text(device: Device) -> str:
+    """Hinted signals of a device with their units."""
+    shown = [(name, getattr(device, name)) for name in device.read_attrs]
+    hinted = [s for _, s in shown if isinstance(s, Column) and s.kind == Kind.hinted]
+    return ", ".join(f"{signal.get():.6g} {signal.units}" for signal in hinted)

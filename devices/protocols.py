@@ -30,7 +30,7 @@ class Environment(Protocol):
     """What surrounds the cell: temperature and stack pressure."""
 
     def environment(self) -> dict[str, float]:
-        """The latest row of the `environment` stream but its time; NaN where stale. Never touches the wire."""
+        """The latest row of the `environment` stream but its time; NaN where stale; nothing on the wire."""
         ...
 
     def metadata(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from devices.mark10 import Mark10LoadCell
 from devices.press import Press, PressureOptions
 from devices.pressure_drive import PressureDrive
 from labctl.clock import Clock, MonotonicClock
-from labctl.errors import DeviceError, LabctlError, ProtocolError
+from labctl.errors import DeviceError, InstrumentError, LabctlError, ProtocolError
 
 _TIMEOUT_BASE_SECOND = 300.0
 
@@ -135,6 +135,13 @@ class StackPressure(Device):
         """The last reading; never touches the wire."""
         self.readback.put(self.position)
         return super().read()
+
+    def check_reading(self) -> str:
+        """Load cell and actuator now; DeviceError if one has no reading or they disagree."""
+        look = self._drive.look()
+        if self.press.disagree(look.surface_pa, *sorted((look.applied_before_pa, look.applied_pa))):
+            raise InstrumentError(f"{self.name}: {self.press.apart(look.surface_pa, look.applied_pa)}")
+        return f"{look.surface_pa / 1e6:.3f} MPa at the load cell, {look.applied_pa / 1e6:.3f} MPa applied"
 
     # ---- orders
     def check(self, stack_pa: float) -> None:

@@ -6,7 +6,7 @@ import re
 import select
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from labctl.errors import ConfigurationError, PortInUseError, TransportError
 from labctl.platform import FileLock, port_lock
@@ -17,7 +17,34 @@ if TYPE_CHECKING:
 _RESOURCE = re.compile(r"(TCPIP\d*|USB\d*|GPIB\d*|ASRL[^:]*|VICP\d*)::.+", re.IGNORECASE)
 _OPEN_TIMEOUT_SECOND = 2.0
 _CHUNK_BYTE = 65536
-_PATIENCE_SECOND, _AT_ONCE_SECOND, _DISCARD_SECOND = 0.05, 0.001, 1.0
+_LONGEST_LINE_BYTE = 1 << 22
+_QUIET_SECOND, _DISCARD_SECOND = 0.05, 1.0
+
+
+class MessageLine(Protocol):
+    """Lines of text to and from one instrument. A lost link raises TransportError."""
+
+    address: str
+
+    def open(self) -> None:
+        """Take the port for this process alone and open it."""
+        ...
+
+    def close(self) -> None:
+        """Close the port and let go of it; may be called twice."""
+        ...
+
+    def write_lines(self, *lines: str) -> None:
+        """Send lines."""
+        ...
+
+    def read_line(self, timeout_second: float) -> str | None:
+        """The next line without its end, None when none is complete within the timeout."""
+        ...
+
+    def discard_input(self) -> None:
+        """Forget everything that has arrived so far."""
+        ...
 
 
 class VisaLine:
@@ -48,7 +75,8 @@ class VisaLine:
         self.address = address
         self._library = library
         self._resource: MessageBasedResource | None = None
-        self._socket: socket.socket | None = None  # to notice at once when the other end hangs up
+        self._socket: socket.socket | None = None  # read from directly
+        self._pending = bytearray()
         self._lock: FileLock | None = None
 
     def open(self) -> None:
@@ -88,12 +116,15 @@ class VisaLine:
         resource.chunk_size = _CHUNK_BYTE
         sessions = getattr(resource.visalib, "sessions", {})
         interface = getattr(sessions.get(resource.session), "interface", None)
-        self._socket = interface if isinstance(interface, socket.socket) else None
+        if isinstance(interface, socket.socket):
+            interface.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a question follows its commands
+            self._socket = interface
         return resource
 
     def close(self) -> None:
         """Close the resource and let go of it; may be called twice."""
         resource, self._resource, self._socket = self._resource, None, None
+        self._pending.clear()
         lock, self._lock = self._lock, None
         if resource is not None:
             resource.close()
@@ -119,58 +150,71 @@ class VisaLine:
 
         Bytes that are not ASCII become U+FFFD, so that they never parse as a value.
         """
-        deadline = time.monotonic() + timeout_second
-        if self._socket is None:
-            return self._read(timeout_second)
-        if not self._arrives(self._socket, min(timeout_second, _PATIENCE_SECOND)):
-            line = self._read(_AT_ONCE_SECOND)  # it may have come together with an earlier one
-            if line is not None:
-                return line
-            if not self._arrives(self._socket, max(deadline - time.monotonic(), 0.0)):
-                return None
-        return self._read(deadline - time.monotonic())
+        if self._socket is not None:
+            data = self._receive(self._socket, timeout_second)
+        else:
+            data = self._read(timeout_second)
+        return None if data is None else data.decode("ascii", errors="replace").rstrip("\r\n")
 
-    def _read(self, timeout_second: float) -> str | None:
+    def _receive(self, connection: socket.socket, timeout_second: float) -> bytes | None:
+        """A line from a socket; what has come of an incomplete one is kept.
+
+        pyvisa-py by itself would wait for as long as something dribbles in, and go on asking a connection
+        that the other end has closed.
+        """
+        deadline = time.monotonic() + timeout_second
+        while b"\n" not in self._pending:
+            if not self._arrives(connection, max(deadline - time.monotonic(), 0.0)):
+                return None
+        line, _, rest = self._pending.partition(b"\n")
+        self._pending = rest
+        return bytes(line)
+
+    def _arrives(self, connection: socket.socket, timeout_second: float) -> bool:
+        """Whether something comes; raises when the other end has hung up."""
+        try:
+            readable, _, _ = select.select([connection], [], [], timeout_second)
+            if not readable:
+                return False
+            data = connection.recv(_CHUNK_BYTE)
+        except OSError as error:
+            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+        if not data:
+            raise TransportError(f"{self.address}: link lost: the instrument has closed the connection")
+        if len(self._pending) > _LONGEST_LINE_BYTE:
+            self._pending.clear()
+        self._pending += data
+        return True
+
+    def _read(self, timeout_second: float) -> bytes | None:
+        """A message from USB or GPIB."""
         from pyvisa.constants import StatusCode
         from pyvisa.errors import VisaIOError
 
         resource = self._opened()
         resource.timeout = max(round(timeout_second * 1000), 1)
         try:
-            data = resource.read_raw()
+            return resource.read_raw()
         except VisaIOError as error:
             if error.error_code == StatusCode.error_timeout:
                 return None
             raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
         except OSError as error:
             raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
-        return data.decode("ascii", errors="replace").rstrip("\r\n")
-
-    def _arrives(self, connection: socket.socket, timeout_second: float) -> bool:
-        """Whether something comes; raises when the other end has hung up.
-
-        pyvisa-py by itself would go on asking a closed connection until the timeout.
-        """
-        try:
-            readable, _, _ = select.select([connection], [], [], timeout_second)
-            if readable and not connection.recv(1, socket.MSG_PEEK):
-                raise TransportError(f"{self.address}: link lost: the instrument has closed the connection")
-        except OSError as error:
-            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
-        return bool(readable)
 
     def discard_input(self) -> None:
         """Forget everything that has arrived so far; on USB and GPIB, clear the device's own queues."""
         from pyvisa.errors import VisaIOError
 
-        if self._socket is not None:  # pyvisa-py's clear() never returns when the other end hangs up
+        resource = self._opened()
+        if self._socket is not None:
             deadline = time.monotonic() + _DISCARD_SECOND
-            while time.monotonic() < deadline and self._arrives(self._socket, _PATIENCE_SECOND):
-                self._read(_PATIENCE_SECOND)
-            self._read(_AT_ONCE_SECOND)
+            while time.monotonic() < deadline and self._arrives(self._socket, _QUIET_SECOND):
+                pass
+            self._pending.clear()
             return
         try:
-            self._opened().clear()
+            resource.clear()
         except (VisaIOError, OSError) as error:
             raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
 

@@ -128,7 +128,7 @@ class AlicatPcd(SerialEmulator):
 
     def _reboot(self) -> None:
         """Power fails for a moment: it comes back at the saved setpoint."""
-        self.wire.drop()
+        self._drop_link()
         self.line.jump_to(self._saved_pa)
 
     # ---- questions

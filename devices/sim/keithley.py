@@ -9,13 +9,11 @@ be changed while the trigger model runs (-221); a query that is refused gives no
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
 import inspect
 from typing import Any
 
 from devices.sim.clock import VirtualClock
-from devices.sim.faults import FaultyOutlet, LineFault
+from devices.sim.faults import FaultyOutlet, line_fault
 from devices.sim.keithley_actions import ActionCommands
 from devices.sim.keithley_commands import SettingCommands
 from devices.sim.keithley_model import TriggerModel
@@ -42,7 +40,7 @@ from labctl.errors import DeviceError
 GAP_SECOND = 1.0  # virtual time between the end of a program and the start of the next
 LONGEST_MESSAGE_BYTE = 65536
 _POLLS_WITHOUT_FETCHING = 20  # a host that only looks on does not stop time
-_QUIET_WALL_SECOND = 0.3
+_QUIET_WALL_SECOND, _TURNS = 0.3, 10  # turns of the loop in which a run that can go on does
 _FIXED_WHILE_RUNNING = (
     *(":SOUR", ":SENS", ":CURR", ":VOLT", ":FUNC", ":CONF", ":TRIG"),
     *(":TRAC:MAKE", ":TRAC:DEL", ":TRAC:POIN", ":TRAC:FILL"),
@@ -90,6 +88,7 @@ class Keithley2450Emulator:
         """Listen on a free loopback port; its number."""
         port = await self.wire.open()
         self._server = asyncio.get_running_loop().create_task(self._serve())
+        self._server.add_done_callback(_report_failure)
         return port
 
     def open_pty(self) -> str:
@@ -144,7 +143,7 @@ class Keithley2450Emulator:
         elif fault == "reboot":
             self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
         else:
-            self._outlet.arm(_line_fault(fault, arguments))
+            self._outlet.arm(line_fault(fault, arguments))
 
     def _fail(self, code: int = 5074, text: str = "Overtemperature, output turned off") -> None:
         self.state.note_error(code, text)
@@ -200,7 +199,7 @@ class Keithley2450Emulator:
             if self.run.pace.progress == seen:
                 return  # it waits for time that has to pass
             seen = self.run.pace.progress
-            for _ in range(5):
+            for _ in range(_TURNS):
                 await asyncio.sleep(0)
 
     async def _answer(self, request: Request) -> str | None:
@@ -289,11 +288,4 @@ def _report_failure(task: asyncio.Task[None]) -> None:
     """A fault of the emulator itself goes to the log at once."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
-        asyncio.get_running_loop().call_exception_handler({"message": "a run failed", "exception": error})
-
-
-def _line_fault(fault: str, arguments: dict[str, Any]) -> LineFault:
-    with contextlib.suppress(TypeError):
-        return LineFault(fault, **arguments)
-    allowed = ", ".join(field.name for field in dataclasses.fields(LineFault)[1:])
-    raise ValueError(f"{fault}: arguments {sorted(arguments)}: must be among {allowed}")
+        asyncio.get_running_loop().call_exception_handler({"message": "emulator failed", "exception": error})

@@ -74,7 +74,7 @@ class ActionCommands:
         table.add("*TST?", lambda: "0")
         table.add("SYSTem:ERRor[:NEXT]?", state.next_error)
         table.add("SYSTem:ERRor:COUNt?", lambda: str(len(state.errors)))
-        table.add("SYSTem:CLEar", state.errors.clear)
+        table.add("SYSTem:CLEar", lambda: state.errors.clear())
         table.add("SYSTem:VERSion?", lambda: "1999.0")
 
     def _clear_status(self) -> None:
@@ -180,7 +180,7 @@ class ActionCommands:
     def _trigger_state(self) -> str:
         self._runner.fetched(all_readings=False)
         run, state = self._runner.run, self._state
-        word = "RUNNING" if run is not None else state.trigger_state
+        word = state.trigger_state if run is None else "ABORTING" if run.pace.ending else "RUNNING"
         return f"{word};{word};{run.block if run is not None else state.last_block}"
 
     def _list_blocks(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from devices.sim.keithley_scpi import (
@@ -52,6 +53,7 @@ class SettingCommands:
     def _pair(self, pattern: str, get: Callable[[], Any], put: Handler) -> None:
         """A command and its query; a change acts on the output at once."""
 
+        @wraps(put)  # for the number of arguments
         def change(*arguments: str) -> None:
             put(*arguments)
             self._state.changed(pattern)

@@ -23,6 +23,8 @@ from devices.sim.keithley_blocks import (
 )
 from devices.sim.keithley_buffer import Array
 
+COMMAND_EVENT = "COMM"
+
 
 @dataclass(frozen=True)
 class TimedLoop:
@@ -37,6 +39,11 @@ class TimedLoop:
     branches: tuple[tuple[int, LimitBranch | EventBranch], ...]
     counter: int
     count: int
+
+    @property
+    def is_commanded(self) -> bool:
+        """Whether the host can end it."""
+        return any(isinstance(b, EventBranch) and b.event == COMMAND_EVENT for _, b in self.branches)
 
     def outcome(self, values: Array, events: set[str]) -> tuple[int, int | None, str | None]:
         """The last of `values` that counts, where it leads (None: round again), the event acted upon."""

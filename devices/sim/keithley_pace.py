@@ -13,6 +13,7 @@ from math import inf
 from devices.sim.clock import VirtualClock
 
 _LOOK_AGAIN_WALL_SECOND = 0.05
+LEAD_READINGS, LEAD_READINGS_CLOSELY = 1000, 16  # the latter where the host takes part in what happens
 
 
 class AbortError(Exception):
@@ -29,17 +30,14 @@ class Pace:
     Args:
         clock: the bench's clock.
         start_second: when the run begins.
-        lead: how many readings may be made beyond those the host has fetched.
         is_free: whether nobody is there who would fetch.
     """
 
-    def __init__(
-        self, clock: VirtualClock, start_second: float, lead: int, is_free: Callable[[], bool]
-    ) -> None:
-        self._clock, self._lead, self._is_free = clock, lead, is_free
+    def __init__(self, clock: VirtualClock, start_second: float, is_free: Callable[[], bool]) -> None:
+        self._clock, self._lead, self._is_free = clock, LEAD_READINGS, is_free
         self.hold = clock.hold()
         self.now_second = start_second
-        self.readings, self._granted = 0, lead
+        self.readings, self._granted = 0, self._lead
         self.events: set[str] = set()
         self.progress = 0  # changes while the run goes on
         self.parked = False  # the host's turn
@@ -50,21 +48,31 @@ class Pace:
     def end(self, error: Exception) -> None:
         """End the run as soon as possible; `error` says why."""
         self._end = error
-        self._bell.set()
+        self._wake()
         self.hold.interrupt()
+
+    @property
+    def ending(self) -> bool:
+        """Whether somebody has ended the run, while what is computed has still to pass."""
+        return self._end is not None
 
     def trigger(self, event: str) -> None:
         """An event has come."""
         self.events.add(event)
-        self._bell.set()
+        self._wake()
         self.hold.interrupt()
 
     def grant(self) -> None:
         """The host has fetched what there was."""
         self._granted = self.readings + self._lead
-        self._bell.set()
+        self._wake()
 
     # ---- for the run
+    def take_turns(self, *, closely: bool) -> None:
+        """How far the run may be ahead of the host, from now on."""
+        self._lead = LEAD_READINGS_CLOSELY if closely else LEAD_READINGS
+        self._granted = min(self._granted, self.readings + self._lead)
+
     def check(self) -> None:
         """Raise what ended the run."""
         if self._end is not None:
@@ -115,9 +123,19 @@ class Pace:
         self.now_second = max(self.now_second, self._clock.now)
 
     async def _ring(self, timeout_wall_second: float | None) -> None:
+        """Wait for the bell, or for so long."""
+        timer = None
+        if timeout_wall_second is not None:
+            timer = asyncio.get_running_loop().call_later(timeout_wall_second, self._bell.set)
         try:
-            await asyncio.wait_for(self._bell.wait(), timeout_wall_second)
-        except TimeoutError:
-            return
+            await self._bell.wait()
         finally:
             self._bell.clear()
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        """It is the run's turn, from this moment on."""
+        self.parked = False
+        self.progress += 1
+        self._bell.set()

@@ -22,8 +22,6 @@ from devices.sim.keithley_smu import SourceMeasureUnit
 from devices.sim.keithley_timers import Timer
 
 LARGEST_BATCH = 2000
-LEAD_READINGS, LEAD_READINGS_COMMANDED = 1000, 16  # fewer if the host takes part in what happens
-COMMAND_EVENT = "COMM"
 _INSTANT_BLOCKS, _BLOCKS_SECOND = 500, 1e-3  # so many blocks in a row are taken to last so long
 
 
@@ -51,9 +49,7 @@ class ModelRun:
         self._numbers = list(self._blocks)
         self._loops = timed_loops(self._blocks)
         self._unit, self._buffers, self._timers = machine.unit, machine.buffers, machine.timers
-        commanded = any(getattr(block, "event", "") == COMMAND_EVENT for block in blocks.values())
-        lead = LEAD_READINGS_COMMANDED if commanded else LEAD_READINGS
-        self.pace = Pace(clock, start_second, lead, is_free)
+        self.pace = Pace(clock, start_second, is_free)
         self._clock = clock
         self.block = 0  # the one executed last
         self.counters: dict[int, int] = {}
@@ -204,6 +200,7 @@ class ModelRun:
 
     async def _run_loop(self, loop: TimedLoop) -> int:
         timer, unit, pace = self._timers[loop.timer], self._unit, self.pace
+        pace.take_turns(closely=loop.is_commanded)
         while True:
             pace.check()
             room = await pace.room()

@@ -38,7 +38,7 @@ class SourceMeasureUnit:
         self.settings = settings
         self._record, self._seed = record, seed
         self.leads: TwoPole = OpenLeads()
-        self.noise = Noise(seed, 0)
+        self.noise = self._quick_noise = Noise(seed, 0)
         self._time_second = now()
         self._drive: tuple[str, float, float] | None = None  # function, level, limit; None: relay open
         self._clamp = 0.0  # sign of the limit in force
@@ -52,7 +52,7 @@ class SourceMeasureUnit:
 
     def use_noise_of(self, program: int) -> None:
         """Each program (numbered from 1) has noise of its own; 0: single readings."""
-        self.noise = Noise(self._seed, program)
+        self.noise = Noise(self._seed, program) if program else self._quick_noise
 
     def connect(self, leads: TwoPole, reason: str) -> None:
         """Other leads: they are driven at once, if the output-off mode says so."""

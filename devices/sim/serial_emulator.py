@@ -123,7 +123,12 @@ class SerialEmulator:
     def _unplug(self) -> None:
         """The cable is out: the link is cut, and nobody answers until `clear`."""
         self._unplugged = True
-        self.wire.drop()
+        self._drop_link()
+
+    def _drop_link(self) -> None:
+        """Cut a TCP connection; a pseudo-terminal could not be opened again and only falls silent."""
+        if self.wire.connected:
+            self.wire.drop()
 
     def _note(self, event: str, **fields: Any) -> None:
         self._record.add("instrument", instrument=self.KIND, event=event, **fields)

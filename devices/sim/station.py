@@ -19,6 +19,7 @@ from devices.sim.control import ControlServer
 from devices.sim.coupling import Coupling
 from devices.sim.emulator import Emulator
 from devices.sim.eurotherm import Eurotherm3200Emulator
+from devices.sim.keithley import Keithley2450Emulator
 from devices.sim.mark10 import Mark10Gauge
 from devices.sim.mounted import MountedPellet
 from devices.sim.palmsens import EmStat4
@@ -31,6 +32,7 @@ from labctl.errors import DeviceError
 
 EMULATORS: dict[str, Callable[..., Emulator]] = {
     "palmsens": EmStat4,
+    "keithley2450": Keithley2450Emulator,
     "eurotherm3200": Eurotherm3200Emulator,
     "alicat": AlicatPcd,
     "mark10": Mark10Gauge,

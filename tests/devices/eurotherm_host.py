@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ from devices.sim.eurotherm import Eurotherm3200Emulator
 from devices.sim.eurotherm_map import Configuration
 from devices.sim.record import BenchRecord
 from devices.sim.surroundings import Surroundings, SurroundingsParameters
+from labctl.errors import DeviceError
 from labctl.safety.limits import Limits
 
 LONGEST_SECOND = 30.0
@@ -29,6 +31,7 @@ class LittleBench:
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda _, context: self.failures.append(context))
         self.failures: list[dict[str, Any]] = []
+        self._ended = False
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.clock = VirtualClock(speed)
@@ -49,20 +52,26 @@ class LittleBench:
     def address(self) -> str:
         return f"socket://127.0.0.1:{self.port}"
 
-    def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(LONGEST_SECOND)
+    @property
+    def serial(self) -> str:
+        """The serial port, where there are pseudo-terminals (and no third of a second to close it)."""
+        return self.address if sys.platform == "win32" else self.call(self.emulator.open_pty)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """As a bench in another process: DeviceError when it has ended."""
+        if self._ended:
+            coroutine.close()
+            raise DeviceError("the bench has ended")
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(LONGEST_SECOND)
+        except CancelledError:
+            raise DeviceError("the bench has ended") from None
 
     def call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        done: Future[Any] = Future()
+        async def work() -> Any:
+            return function(*arguments, **options)
 
-        def work() -> None:
-            try:
-                done.set_result(function(*arguments, **options))
-            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the test
-                done.set_exception(error)
-
-        self.loop.call_soon_threadsafe(work)
-        return done.result(LONGEST_SECOND)
+        return self.run(work())
 
     def inject(self, fault: str, **arguments: Any) -> None:
         self.call(self.emulator.inject, fault, **arguments)
@@ -91,10 +100,20 @@ class LittleBench:
         self.run(wait())
 
     def close(self) -> None:
-        self.run(self.emulator.close())
+        if self._ended:
+            return
+        self.run(self._close())
+        self._ended = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
+
+    async def _close(self) -> None:
+        await self.emulator.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 @contextmanager
@@ -113,7 +132,7 @@ def driver(bench: LittleBench, address: str | None = None, **options: Any) -> It
     """A connected driver; its alarms are in `driver.raised`."""
     settings = {"period_second": 0.2, "gap_second": 0.0, "answer_timeout_second": 0.3, **options}
     limits = Limits(temperature_max_celsius=80.0)
-    device = Eurotherm3200(address or bench.address, name="oven", clock=bench, limits=limits, **settings)
+    device = Eurotherm3200(address or bench.serial, name="oven", clock=bench, limits=limits, **settings)
     device.raised = []  # type: ignore[attr-defined]
     device.on_alarm = lambda **alarm: device.raised.append(alarm)  # type: ignore[attr-defined]
     try:
@@ -136,8 +155,10 @@ class BadLink:
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
         self._ended = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     @property
     def address(self) -> str:
@@ -150,7 +171,8 @@ class BadLink:
 
     def cut(self) -> None:
         """Hang up."""
-        sockets, self._sockets = self._sockets, []
+        with self._lock:
+            sockets, self._sockets = self._sockets, []
         for end in sockets:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -158,18 +180,28 @@ class BadLink:
 
     def close(self) -> None:
         self._ended.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+        self._thread.join(5)
         self._listener.close()
         self.cut()
 
     def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
+        while not self._ended.is_set():
+            try:
                 host, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
                 instrument = socket.create_connection(("127.0.0.1", self._target))
-                self.connections += 1
+            except OSError:
+                host.close()
+                continue
+            with self._lock:
                 self._sockets += [host, instrument]
-                for work in (self._ask, self._answer):
-                    threading.Thread(target=work, args=(host, instrument), daemon=True).start()
+                self.connections += 1
+            for work in (self._ask, self._answer):
+                threading.Thread(target=work, args=(host, instrument), daemon=True).start()
 
     def _ask(self, host: socket.socket, instrument: socket.socket) -> None:
         with suppress(OSError):

@@ -1,18 +1,21 @@
-"""An emulated press in this process: gas line, load cell, die, on one virtual clock in a loop of its own."""
+"""An emulated press in this process: gas line, load cell, heated die, on one clock in a loop of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from devices.sim.alicat import AlicatPcd
 from devices.sim.clock import VirtualClock
+from devices.sim.eurotherm import Eurotherm3200Emulator
 from devices.sim.mark10 import Mark10Gauge
 from devices.sim.record import BenchRecord
 from devices.sim.surroundings import Surroundings, SurroundingsParameters
+from labctl.errors import DeviceError
 
 T = TypeVar("T")
 
@@ -27,13 +30,23 @@ class LoopClock:
         async def ask() -> float:
             return self._clock.now
 
-        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result(20)
+        return self._result(ask())
 
     def sleep(self, seconds: float) -> None:
         async def wait() -> None:
             await self._clock.sleep_until(self._clock.now + seconds)
 
-        asyncio.run_coroutine_threadsafe(wait(), self._loop).result(60)
+        self._result(wait())
+
+    def _result(self, coroutine: Any) -> Any:
+        """As with a bench in another process: DeviceError when it has ended."""
+        if self._loop.is_closed():
+            coroutine.close()
+            raise DeviceError("the bench has ended")
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+        except CancelledError:
+            raise DeviceError("the bench has ended") from None
 
 
 class PressBench:
@@ -47,6 +60,8 @@ class PressBench:
         gauge_options: dict[str, Any],
     ) -> None:
         self._loop = asyncio.new_event_loop()
+        self.failures: list[dict[str, Any]] = []  # of the bench itself
+        self._loop.set_exception_handler(lambda _, context: self.failures.append(context))
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.call(lambda: self._make(speed, stack_pressure_pa, line_options, gauge_options))
@@ -54,6 +69,7 @@ class PressBench:
         self.ports = {
             "line": self.wait(self.line.open()),
             "gauge": self.wait(self.gauge.open()),
+            "heater": self.wait(self.heater.open()),
         }
 
     def _make(
@@ -72,6 +88,7 @@ class PressBench:
         common: dict[str, Any] = {"seed": 1, "surroundings": self.surroundings}
         self.line = AlicatPcd(self._virtual, self.record, **{**common, **line_options})
         self.gauge = Mark10Gauge(self._virtual, self.record, **{**common, **gauge_options})
+        self.heater = Eurotherm3200Emulator(self._virtual, self.record, **common)
 
     def wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
@@ -88,11 +105,10 @@ class PressBench:
         return f"socket://127.0.0.1:{self.ports[which]}"
 
     def pty(self, which: str) -> str:
-        return self.call((self.line if which == "line" else self.gauge).open_pty)
+        return self.call(getattr(self, which).open_pty)
 
     def inject(self, which: str, fault: str, **arguments: Any) -> None:
-        emulator = self.line if which == "line" else self.gauge
-        self.call(lambda: emulator.inject(fault, **arguments))
+        self.call(lambda: getattr(self, which).inject(fault, **arguments))
 
     def line_pa(self) -> float:
         """Truth: gauge pressure of the line."""
@@ -107,8 +123,8 @@ class PressBench:
         return [e for e in self.call(self.record.entries) if e.get("event") == event]
 
     def close(self) -> None:
-        self.wait(self.line.close())
-        self.wait(self.gauge.close())
+        for emulator in (self.line, self.gauge, self.heater):
+            self.wait(emulator.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         for task in asyncio.all_tasks(self._loop):
@@ -131,6 +147,7 @@ def press_bench(
         yield bench
     finally:
         bench.close()
+    assert not bench.failures
 
 
 class Alarms:

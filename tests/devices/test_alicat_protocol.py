@@ -121,18 +121,10 @@ def test_firmware_and_manufacturing_lines_are_read() -> None:
 @given(st.text(alphabet=st.characters(max_codepoint=255), max_size=60))
 def test_no_line_whatever_breaks_the_parsers(line: str) -> None:
     answers = Answers("A")
-    for take in (
-        answers.version,
-        answers.source,
-        answers.statistic,
-        answers.unit,
-        answers.amount,
-        answers.ramp,
-    ):
-        try:
-            take(line)
-        except InstrumentError as error:
-            assert line.split() in (["?"], ["A", "?"]), error
+    takers = (answers.version, answers.source, answers.statistic, answers.unit, answers.amount, answers.ramp)
+    if line.split() not in (["?"], ["A", "?"]):
+        for take in takers:
+            assert take(line) is None or line.split()[0] == "A"
     assert absolute().frame(line) is None or line.split()[0] == "A"
 
 

@@ -1,0 +1,283 @@
+"""Keithley 2450, 2460 and 2461 source-measure units as cyclers: SCPI over VISA.
+
+Commands are those of the reference manuals 2450-901-01 and 2461-901-01. Not verified on an instrument,
+because the manuals leave it open:
+* whether a new output-off mode takes effect at once while the output is off. After power on it is NORMAL,
+  which sources 0 V: connect the cell only after the driver has connected;
+* whether recalling a list entry of the other source function keeps the output on; each technique switches it
+  on again, so that at worst the circuit is open for some milliseconds between techniques;
+* that ABORt leaves the output as it is; it is always followed by OUTP OFF;
+* that a branch to block 0 ends the model (as in published programs), and that a model has up to 63 blocks;
+* which block number TRIG:STAT? gives after the end (used only when readings were lost);
+* how long a measurement takes: nominally two conversions, now and then two more for the references.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from devices.cycler import CyclerDevice, ProgramRun
+from devices.keithley_link import KeithleyLink
+from devices.keithley_models import MODELS, WIDEST_VOLT, KeithleyModel, check_program
+from devices.keithley_program import BUFFER, MEASURE_LIST, SOURCE_LIST, CompiledProgram, compile_program
+from devices.keithley_run import KeithleyRun
+from devices.keithley_settings import (
+    SourceMeasureSettings,
+    current_limit_ampere,
+    settings_idle,
+    voltage_limit_volt,
+)
+from devices.keithley_timing import LONGEST_REST_TICK_SECOND, LONGEST_TICK_SECOND
+from devices.program_record import ProgramRecord
+from devices.protocols import Identity
+from devices.techniques import Program
+from devices.visa_line import VisaLine
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError, TransportError
+
+_SAME = 1e-4  # relative difference between a limit and what is read back
+_MAKE_ROOM = ("defbuffer1", "defbuffer2")
+_SMALLEST_BUFFER = 10
+_RECONNECT_ATTEMPTS, _RECONNECT_PAUSE_SECOND = 5, 0.1
+_HOST_CHECKED = ("open_circuit.until_drift_volt_per_hour", "constant_voltage.until_charge_ah")
+
+
+class Keithley2450(CyclerDevice):
+    """A source-measure unit at a VISA resource, connected to the cell by four wires.
+
+    Args:
+        address: `TCPIP::host::5025::SOCKET`, `USB0::0x05E6::0x2450::serial::INSTR`, `GPIB0::18::INSTR`.
+        model: expected model ("2450", "2460", "2461"); a different one is refused at connection.
+        terminals: "front" or "rear"; None leaves them as they are.
+        visa_library: "@py", or "@ivi" for one installed by a vendor.
+        options: as for every cycler: name, clock, limits, on_alarm.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str | None = None,
+        terminals: str | None = None,
+        visa_library: str = "@py",
+        **options: Any,
+    ) -> None:
+        super().__init__(address, **options)
+        self._expected_model = _known_model(model)
+        self._model: KeithleyModel | None = None
+        self._terminals = _known_terminals(terminals)
+        self._link = KeithleyLink(VisaLine(address, library=visa_library))
+        self._line_hertz = 50.0
+        self._compiled: CompiledProgram | None = None
+        self._limits_read_back: dict[str, float] = {}
+
+    def check(self, program: Program) -> None:
+        """Refuse, naming technique and field, what instrument, station or cell do not allow."""
+        model = self._model or self._expected_model
+        check_program(program, model, self.limits)
+        compile_program(program, model or MODELS["2450"], self.limits, self._line_hertz)
+
+    def metadata(self) -> dict[str, Any]:
+        """Identity, limits as set and as read back, how often they are checked, what the host checks."""
+        return {
+            **super().metadata(),
+            "limits_read_back": dict(self._limits_read_back),
+            "limit_check_second": {"current_on": LONGEST_TICK_SECOND, "rest": LONGEST_REST_TICK_SECOND},
+            "checked_by_host": list(_HOST_CHECKED),
+        }
+
+    @property
+    def host_checked(self) -> tuple[str, ...]:
+        """Conditions of the prepared program that the host evaluates, because the instrument cannot."""
+        return self._compiled.host_checked if self._compiled is not None else ()
+
+    def check_reading(self) -> str:
+        """The cell's rest voltage."""
+        return f"{self.measure_rest_voltage():.5f} V at rest"
+
+    def measure_rest_voltage(self) -> float:
+        """Cell voltage (V) with a source of 0 A, measured now; only while no program runs."""
+        volt = self._require_worker().submit(self._measure_at_rest).result()
+        self.voltage.put(volt)
+        return volt
+
+    def _measure_at_rest(self) -> float:
+        try:
+            self._link.command(*settings_idle(1.0).commands, "OUTP ON")
+            return self._link.ask_number('READ? "defbuffer1", READ')
+        finally:
+            self._switch_off()
+
+    # ---- connection; in the reader thread
+    def _open_link(self) -> Identity:
+        identity = self._link.open()
+        try:
+            self._model = self._model_of(identity)
+            self._disarm()
+            self._set_up()
+        except BaseException:
+            self._link.close()
+            raise
+        return identity
+
+    def _model_of(self, identity: Identity) -> KeithleyModel:
+        model = MODELS.get(identity.model)
+        if model is None:
+            known = ", ".join(MODELS)
+            raise InstrumentError(
+                f"{self.prefix}: model {identity.model} is not supported; supported are {known}"
+            )
+        if self._expected_model is not None and model is not self._expected_model:
+            expected = self._expected_model.name
+            raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
+        return model
+
+    def _disarm(self) -> None:
+        """The high-impedance output-off mode before anything else, confirmed; *RST would undo it.
+
+        A trigger model that an earlier host has left behind is ended first: while it runs nothing can be set.
+        """
+        self._link.end_model("*CLS")
+        self._link.command("OUTP:CURR:SMOD HIMP", "OUTP:VOLT:SMOD HIMP", "OUTP OFF")
+        self._confirm_off()
+
+    def _confirm_off(self) -> None:
+        answer = self._link.ask("OUTP:CURR:SMOD?;:OUTP:VOLT:SMOD?;:OUTP?")
+        if answer != "HIMP;HIMP;0":
+            raise InstrumentError(
+                f"{self.prefix}: output-off modes (current; voltage) and output are {answer}, but must be "
+                "HIMP;HIMP;0: the cell would be discharged with the output off"
+            )
+
+    def _set_up(self) -> None:
+        """Protection limits, set and read back; buffers; formats. The output is off."""
+        model = self._require_model()
+        volt, ampere = voltage_limit_volt(self.limits), current_limit_ampere(self.limits, model, WIDEST_VOLT)
+        self._link.command(
+            *settings_idle(1.0).commands,
+            f"SOUR:CURR:VLIM {volt:.9g}",
+            f"SOUR:VOLT:ILIM {ampere:.9g}",
+            *((f"ROUT:TERM {self._terminals}",) if self._terminals else ()),
+            "FORM:DATA ASC",
+            "FORM:ASC:PREC 16",  # digits enough for host and instrument to decide alike
+            *(f'TRAC:POIN {_SMALLEST_BUFFER}, "{name}"' for name in _MAKE_ROOM),
+        )
+        self._limits_read_back = {
+            "voltage_volt": self._read_back("SOUR:CURR:VLIM?", volt),
+            "current_ampere": self._read_back("SOUR:VOLT:ILIM?", ampere),
+        }
+        self._line_hertz = self._link.ask_number("SYST:LFR?")
+
+    def _read_back(self, question: str, wanted: float) -> float:
+        found = self._link.ask_number(question)
+        if abs(found - wanted) > _SAME * abs(wanted):
+            raise InstrumentError(f"{self.prefix}: {question} gives {found:g}, but {wanted:g} was set")
+        return found
+
+    def _close_link(self) -> None:
+        self._link.close()
+
+    def _switch_off(self) -> None:
+        self._link.command("OUTP OFF")
+        self._confirm_off()
+
+    def _resynchronise(self) -> None:
+        """End whatever it was doing, over a new connection to the same instrument if the old one is dead."""
+        try:
+            self._disarm()
+            return
+        except TransportError:
+            self._link.close()
+        for attempt in range(_RECONNECT_ATTEMPTS):
+            try:
+                self._reconnect()
+                return
+            except TransportError:
+                if attempt == _RECONNECT_ATTEMPTS - 1:
+                    raise
+                threading.Event().wait(_RECONNECT_PAUSE_SECOND * 2**attempt)
+
+    def _reconnect(self) -> None:
+        if self._identity is None:
+            self._link.open()
+        else:
+            self._link.reopen(self._identity)
+        self._disarm()
+        self._set_up()
+
+    # ---- programs
+    def _loading(self, program: Program) -> Callable[[], None]:
+        compiled = compile_program(program, self._require_model(), self.limits, self._line_hertz)
+        return lambda: self._load(compiled)
+
+    def _load(self, compiled: CompiledProgram) -> None:
+        """Settings into configuration lists, blocks into the trigger model; the output stays off."""
+        self._compiled = None
+        self._confirm_off()
+        self._link.send(  # refused when there are none, which does not matter
+            f'SOUR:CONF:LIST:DEL "{SOURCE_LIST}"',
+            f'SENS:CONF:LIST:DEL "{MEASURE_LIST}"',
+            f'TRAC:DEL "{BUFFER}"',
+        )
+        self._link.errors()
+        self._link.command(
+            f'SOUR:CONF:LIST:CRE "{SOURCE_LIST}"',
+            f'SENS:CONF:LIST:CRE "{MEASURE_LIST}"',
+            f'TRAC:MAKE "{BUFFER}", {compiled.buffer_readings}',
+        )
+        for settings in compiled.settings:
+            self._store(settings)
+        self._link.command(*settings_idle(1.0).commands)
+        self._link.command('TRIG:LOAD "Empty"', *_timer(compiled.base_second), *compiled.blocks)
+        self._compiled = compiled
+
+    def _store(self, settings: SourceMeasureSettings) -> None:
+        self._link.command(*settings.commands)
+        self._read_back(settings.limit_question, settings.limit)
+        self._link.command(f'SOUR:CONF:LIST:STOR "{SOURCE_LIST}"', f'SENS:CONF:LIST:STOR "{MEASURE_LIST}"')
+
+    def _new_run(self, record: ProgramRecord) -> ProgramRun:
+        if self._compiled is None or self._program is None:
+            raise DeviceError(f"{self.name}: no program is loaded")
+        return KeithleyRun(
+            self._link,
+            record,
+            self._compiled,
+            self._program.techniques,
+            on_reading=self._publish,
+            on_alarm=lambda **alarm: self.on_alarm(**alarm),
+        )
+
+    def _require_model(self) -> KeithleyModel:
+        model = self._model or self._expected_model
+        if model is None:
+            raise DeviceError(f"{self.name}: not connected")
+        return model
+
+
+def _timer(period_second: float) -> tuple[str, ...]:
+    """Timer 1 gives an event each period, from the notify block on."""
+    return (
+        "TRIG:TIM1:STAT OFF",
+        "TRIG:TIM1:COUN 0",
+        f"TRIG:TIM1:DEL {period_second:.9g}",
+        "TRIG:TIM1:STAR:STIM NOT1",
+        "TRIG:TIM1:STAR:GEN OFF",
+        "TRIG:TIM1:STAT ON",
+    )
+
+
+def _known_model(name: str | None) -> KeithleyModel | None:
+    if name is None:
+        return None
+    if str(name) not in MODELS:
+        raise ConfigurationError("Keithley2450", "model", name, f"allowed are {', '.join(MODELS)}")
+    return MODELS[str(name)]
+
+
+def _known_terminals(name: str | None) -> str | None:
+    words = {None: None, "front": "FRON", "rear": "REAR"}
+    if name not in words:
+        raise ConfigurationError("Keithley2450", "terminals", name, 'allowed are "front" and "rear"')
+    return words[name]

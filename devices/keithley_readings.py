@@ -1,0 +1,83 @@
+"""Readings as they come from a Keithley unit's buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+ELEMENTS = "READ, SOUR, REL, STAT, SOURSTAT"
+OVERFLOW = 9.9e37
+# Bits of the `status` column: a reading is questionable, has no value; the source was limited, off, hot.
+STATUS_QUESTIONABLE, STATUS_OVERFLOW = 1, 4096
+STATUS_LIMITED, STATUS_OUTPUT_OFF, STATUS_HOT = 8192, 16384, 32768
+_SOURCE_HOT, _SOURCE_LIMITED, _SOURCE_OUTPUT = 16, 32, 128  # buffer.STAT_... of source statuses
+_QUESTIONABLE = 3  # bit 1 in the 2461 reference manual (p. 6-160), 2 in that of the 2450 (p. 8-33)
+_COLUMNS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Rows: measured value, source value, seconds since the buffer's first reading, status."""
+
+    rows: Array
+
+    def __len__(self) -> int:
+        return self.rows.shape[1]
+
+    def part(self, start: int, stop: int | None = None) -> Readings:
+        """Some of them."""
+        return Readings(self.rows[:, start:stop])
+
+    def followed_by(self, later: Readings) -> Readings:
+        """These and later ones."""
+        return Readings(np.concatenate([self.rows, later.rows], axis=1)) if len(self) else later
+
+    @property
+    def measured(self) -> Array:
+        """What is measured: the voltage while a current is sourced, and the other way round."""
+        return self.rows[0]
+
+    @property
+    def second(self) -> Array:
+        """Time since the first reading of the program."""
+        return self.rows[2]
+
+    @property
+    def status(self) -> Array:
+        """Bits of the `status` column; 0 is good."""
+        return self.rows[3]
+
+    def volt_and_ampere(self, *, sources_voltage: bool) -> tuple[Array, Array]:
+        """Voltage (V) and current (A), overflow as NaN."""
+        measured, source = valid(self.rows[0]), valid(self.rows[1])
+        return (source, measured) if sources_voltage else (measured, source)
+
+
+NONE = Readings(np.empty((4, 0)))
+
+
+def parse_readings(text: str, count: int) -> Readings | None:
+    """Readings from the answer to TRAC:DATA? with ELEMENTS; None if it is damaged."""
+    try:
+        values = np.array(text.split(","), dtype=np.float64)
+    except ValueError:
+        return None
+    if values.shape != (_COLUMNS * count,) or not np.isfinite(values).all():
+        return None
+    measured, source, second, own, sourced = values.reshape(count, _COLUMNS).T
+    source_bits = sourced.astype(np.int64)
+    status = np.where(own.astype(np.int64) & _QUESTIONABLE, STATUS_QUESTIONABLE, 0)
+    status |= np.where((np.abs(measured) >= OVERFLOW) | (np.abs(source) >= OVERFLOW), STATUS_OVERFLOW, 0)
+    status |= np.where(source_bits & _SOURCE_LIMITED, STATUS_LIMITED, 0)
+    status |= np.where(source_bits & _SOURCE_OUTPUT, 0, STATUS_OUTPUT_OFF)
+    status |= np.where(source_bits & _SOURCE_HOT, STATUS_HOT, 0)
+    return Readings(np.stack([measured, source, second, status.astype(np.float64)]))
+
+
+def valid(values: Array) -> Array:
+    """Overflow as NaN."""
+    return np.where(np.abs(values) >= OVERFLOW, nan, values)
