@@ -138,13 +138,17 @@ def sim(
     data: Data = None,
     cell: CellFile = None,
     speed: Annotated[str | None, typer.Option("--speed", help="Cell time per wall time, or max")] = None,
+    inject: Annotated[
+        list[str] | None,
+        typer.Option("--inject", metavar="ROLE:FAULT[:NAME=VALUE,...]", help="Arm a fault; repeatable"),
+    ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Save the cell and end the bench")] = False,
     json: Json = False,
 ) -> None:
     """Start or find the simulated bench of a station and show its state."""
     from labctl.commands.bench import show_bench
 
-    _leave(show_bench(station, data, cell, speed=speed, stop=stop, as_json=json))
+    _leave(show_bench(station, data, cell, speed=speed, faults=inject or [], stop=stop, as_json=json))
 
 
 @app.command()

@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write, write_json
 from labctl.errors import ConfigurationError, DeviceError
 from labctl.plugins import load_bench
 
 
 def show_bench(
-    path: Path | None, data: Path | None, cell: Path | None, *, speed: str | None, stop: bool, as_json: bool
+    path: Path | None,
+    data: Path | None,
+    cell: Path | None,
+    *,
+    speed: str | None,
+    faults: list[str],
+    stop: bool,
+    as_json: bool,
 ) -> int:
     """Start or find the bench of a simulated station; show or change it."""
     station = chosen_station(path)
@@ -23,6 +32,8 @@ def show_bench(
     try:
         if speed is not None:
             bench.set_speed(_speed(speed))
+        for fault in faults:
+            _inject(bench, fault)
         if stop:
             if bench.ping()["running"]:
                 raise ConfigurationError(
@@ -42,6 +53,18 @@ def show_bench(
     for name, value in state["cell"].items():
         write(f"{name}: {value}")
     return 0
+
+
+def _inject(bench: Any, text: str) -> None:
+    """Arm ROLE:FAULT[:NAME=VALUE,...]; the bench says which faults and arguments there are."""
+    role, _, rest = text.partition(":")
+    fault, _, arguments = rest.partition(":")
+    pairs = [pair.partition("=") for pair in arguments.split(",") if pair]
+    try:
+        values = {name: yaml.safe_load(value) for name, _, value in pairs}
+        bench.inject(role, fault, **values)
+    except (DeviceError, yaml.YAMLError) as error:
+        raise ConfigurationError("labctl sim", "--inject", text, str(error)) from error
 
 
 def _cell_state(bench: Any) -> dict[str, Any]:

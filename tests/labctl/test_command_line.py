@@ -238,3 +238,10 @@ def test_a_dry_run_tells_what_it_takes_and_touches_nothing(tmp_path: Path) -> No
 def test_an_unknown_run_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     assert_one_clear_line(labctl(tmp_path, "show", "abcdef"), "abcdef")
+
+
+def test_a_fault_can_be_armed_from_the_command_line_and_is_refused_in_words(place: Path) -> None:
+    armed = labctl(place, "sim", "paced.yaml", "--inject", "cycler:silent:after_lines=3")
+    assert armed.returncode == 0
+    assert_one_clear_line(labctl(place, "sim", "paced.yaml", "--inject", "cycler:magic"), "magic", "garbage")
+    assert_one_clear_line(labctl(place, "sim", "paced.yaml", "--inject", "toaster:late"), "toaster", "cycler")
