@@ -1,4 +1,4 @@
-"""Any technique within the limits compiles, runs on the emulator, and yields the samples that were asked for."""
+"""Any technique within the limits compiles, runs on the emulator, and yields the samples asked for."""
 
 from __future__ import annotations
 
