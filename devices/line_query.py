@@ -21,7 +21,7 @@ T = TypeVar("T")
 _QUIET_TIMEOUTS = 0.04  # after a disturbance: so many timeouts without a byte, 20 ms by default
 _SILENCE_TIMEOUTS = 2.0  # so many timeouts without a byte: what is still owed is lost
 _TRIES = 3  # to find the line quiet after a marker
-_LISTING_TIMEOUTS = 0.4  # and so many end a listing: longer than one of its lines takes at 9600 baud
+_LISTING_TIMEOUTS = 0.2  # and so many end a listing: longer than one of its lines takes at 9600 baud
 
 
 class NoAnswerError(TransportError):

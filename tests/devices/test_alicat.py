@@ -28,7 +28,7 @@ WIRES = [
 def controller(bench: PressBench, wire: str = QUICKEST, **options: Any) -> Iterator[AlicatPressureController]:
     """A connected driver with its `alarms`."""
     address = bench.pty("line") if wire == "pty" else bench.address("line")
-    quick = {"period_second": 0.05, "answer_timeout_second": 0.12}
+    quick = {"period_second": 0.05, "answer_timeout_second": 0.25}
     settings: dict[str, Any] = {**quick, "on_alarm": Alarms(), **options}
     device = AlicatPressureController(address, name="line", clock=bench.clock, **settings)
     try:

@@ -36,7 +36,7 @@ def parts(bench: PressBench | None = None, alarms: Alarms | None = None) -> dict
     if bench is not None:
         at = {which: bench.pty(which) if QUICKEST == "pty" else bench.address(which) for which in at}
         common |= {"clock": bench.clock, "on_alarm": alarms or Alarms()}
-    quick = {"answer_timeout_second": 0.1}
+    quick = {"answer_timeout_second": 0.25}
     return {
         "temperature": Eurotherm3200(
             at["heater"], name="temperature", dwell_second=30.0, gap_second=0.001, **common

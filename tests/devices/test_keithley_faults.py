@@ -120,7 +120,6 @@ def test_a_bad_line_changes_no_value_and_loses_none() -> None:
         ("late", {"after_lines": 5, "delay_second": 0.9}),
         ("truncated", {"after_lines": 8}),
         ("truncated", {"after_lines": 40, "newline": False}),
-        ("garbage", {"after_lines": 43, "count": 3}),
         ("merged", {"after_lines": 46, "lines": 2}),
         ("slow", {"after_lines": 50, "lines": 5, "delay_second": 0.02}),
     )
@@ -129,7 +128,14 @@ def test_a_bad_line_changes_no_value_and_loses_none() -> None:
 
 
 # ---- links
-@pytest.mark.parametrize("fault", ["truncated", "garbage", "silent"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "silent",
+        pytest.param("garbage", marks=pytest.mark.slow),
+        pytest.param("truncated", marks=pytest.mark.slow),
+    ],
+)
 def test_a_line_that_stays_bad_is_reported_within_two_seconds_and_the_cell_opened_when_it_is_good_again(
     fault: str,
 ) -> None:

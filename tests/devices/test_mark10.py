@@ -27,7 +27,7 @@ def quickest(bench: PressBench) -> str:
 def load_cell(bench: PressBench, wire: str = QUICKEST, **options: Any) -> Iterator[Mark10LoadCell]:
     """A connected driver."""
     address = bench.pty("gauge") if wire == "pty" else bench.address("gauge")
-    quick = {"period_second": 0.05, "answer_timeout_second": 0.12}
+    quick = {"period_second": 0.05, "answer_timeout_second": 0.25}
     settings: dict[str, Any] = {**quick, "on_alarm": Alarms(), **options}
     device = Mark10LoadCell(address, name="load_cell", clock=bench.clock, **settings)
     try:
