@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from devices.cycler import CyclerDevice, ProgramRun
-from devices.keithley_link import KeithleyLink
+from devices.keithley_link import GOING_ON, KeithleyLink
 from devices.keithley_models import MODELS, WIDEST_VOLT, KeithleyModel, check_program
 from devices.keithley_program import BUFFER, MEASURE_LIST, SOURCE_LIST, CompiledProgram, compile_program
 from devices.keithley_run import KeithleyRun
@@ -114,6 +114,8 @@ class Keithley2450(CyclerDevice):
         identity = self._link.open()
         try:
             self._model = self._model_of(identity)
+            if not self.take_over:
+                self._require_idle()
             self._disarm()
             self._set_up()
         except BaseException:
@@ -132,6 +134,13 @@ class Keithley2450(CyclerDevice):
             expected = self._expected_model.name
             raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
         return model
+
+    def _require_idle(self) -> None:
+        if self._link.model_state() in GOING_ON or self._link.ask("OUTP?") != "0":
+            raise InstrumentError(
+                f"{self.prefix}: a program is running on the instrument, or its output is on; a program ends "
+                "by itself at its limits, and `labctl run` would stop it"
+            )
 
     def _disarm(self) -> None:
         """The high-impedance output-off mode before anything else, confirmed; *RST would undo it.
@@ -186,6 +195,7 @@ class Keithley2450(CyclerDevice):
         """End whatever it was doing, over a new connection to the same instrument if the old one is dead."""
         try:
             self._disarm()
+            self._set_up()
             return
         except TransportError:
             self._link.close()

@@ -194,6 +194,10 @@ class KeithleyLink:
         return found
 
     # ---- the trigger model
+    def model_state(self) -> str:
+        """State of the trigger model, in the instrument's word."""
+        return self.ask("TRIG:STAT?").partition(";")[0].strip().upper()
+
     def end_model(self, *commands: str) -> None:
         """Abort the trigger model, send `commands` at once, and return when it has ended.
 
@@ -205,7 +209,7 @@ class KeithleyLink:
         """
         self.send("ABOR", *commands)
         deadline = time.monotonic() + _ENDS_WITHIN_SECOND
-        while (state := self.ask("TRIG:STAT?").partition(";")[0].strip().upper()) in GOING_ON:
+        while (state := self.model_state()) in GOING_ON:
             if time.monotonic() > deadline:
                 raise InstrumentError(f"{self.address}: the trigger model is {state.lower()} after ABORt")
 

@@ -145,6 +145,7 @@ def test_a_hold_that_could_not_be_sent_is_sent_when_the_link_is_back() -> None:
         wait_until(lambda: bench.line_pa() > 0.5 * BAR)
         bench.inject("line", "disconnect")
         line.stop()
+        wait_until(lambda: bool(alarms(line, "hold")))
         assert not bench.events("hold")
         assert "tried again" in alarms(line, "hold")[0]["action"]
         bench.inject("line", "clear")

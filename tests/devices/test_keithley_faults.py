@@ -15,7 +15,7 @@ import pytest
 
 from devices.keithley_link import KeithleyLink
 from devices.techniques import OpenCircuit
-from labctl.errors import DeviceError, TransportError
+from labctl.errors import DeviceError, InstrumentError, TransportError
 from tests.devices.fuzz_line import FuzzLine
 from tests.devices.keithley_bench import (
     DENSE,
@@ -215,6 +215,12 @@ def test_without_a_way_back_there_is_an_alarm_and_the_next_host_ends_what_was_le
             status.wait(10)
         assert [alarm["kind"] for alarm in bench.alarms[:2]] == ["link", "circuit"]
         assert bench.closed
+        looking_on = bench.driver()
+        looking_on.take_over = False
+        with pytest.raises(InstrumentError, match="a program is running on the instrument"):
+            looking_on.connect()
+        assert bench.closed
+        assert bench.call(lambda: bench.instrument.running)
         following = bench.connected()
         assert not bench.closed
         assert not bench.call(lambda: bench.instrument.running)

@@ -94,7 +94,7 @@ def test_the_line_recovers_from_every_fault_without_a_wrong_force(
 def test_a_late_answer_is_never_taken_for_that_of_a_later_question() -> None:
     with press_bench(stack_pressure_pa=50e6) as bench, load_cell(bench, period_second=60.0) as cell:
         cell.refresh()
-        bench.inject("gauge", "late", lines=1, delay_second=0.2)
+        bench.inject("gauge", "late", lines=1, delay_second=0.4)
         first = cell.refresh_later()
         bench.call(lambda: None)  # the first question has its answer, which is on its slow way
         bench.inject("gauge", "jump", offset_newton=5000.0)
