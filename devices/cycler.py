@@ -139,7 +139,7 @@ class CyclerDevice(Instrument):
             return self._upload(value)
 
     def _upload(self, program: Program) -> DeviceStatus:
-        status = DeviceStatus(self)
+        status = DeviceStatus(self, call_stop_on_failure=False)
         _finish_with(self._require_worker().submit(self._loading(program)), status)
         return status
 
@@ -148,7 +148,7 @@ class CyclerDevice(Instrument):
         with self._lock:
             if self._program is None:
                 raise DeviceError(f"{self.name}: kickoff without prepare")
-            self._status = DeviceStatus(self)
+            self._status = DeviceStatus(self, call_stop_on_failure=False)
             return self._start(self._program)
 
     def _start(self, program: Program) -> DeviceStatus:
@@ -156,7 +156,7 @@ class CyclerDevice(Instrument):
         record = ProgramRecord(program, keeper=self._keeper, rows=self.dc.rows, spectra=self.eis.rows)
         run = self._new_run(record)
         self._run, self._paused, self._circuit_maybe_closed = run, False, True
-        started = DeviceStatus(self)
+        started = DeviceStatus(self, call_stop_on_failure=False)
         _finish_with(run.started, started)
         worker.submit(lambda: self._drain(run)).add_done_callback(lambda _: run.ended.set())
         return started

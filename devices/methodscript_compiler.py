@@ -157,8 +157,8 @@ def _part(index: int, part: int, technique: Technique, limits: Limits, length_se
     yield _loop_command(technique, tick, ticks * tick)
     yield "timer_get t"
     yield from _emission(technique.sampling, tick, package, later_part=part > 0)
+    yield from _end_checks(technique, tick)  # first: a step may end at the very limit
     yield from _limit_checks(technique, limits, package)
-    yield from _end_checks(technique, tick)
     yield "endloop"
     yield from package
     # ended neither by its time nor by a condition: the host has stopped this loop (command Y)

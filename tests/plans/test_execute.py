@@ -302,3 +302,14 @@ def test_an_instrument_error_ends_the_run_in_its_own_words_with_the_cell_off(
     assert isinstance(outcome[0], FailedStatus)
     assert "critical cell overload" in documents.stop["reason"]
     assert not circuit_closed(session)
+
+
+def test_a_step_that_ends_at_the_very_limit_of_the_cell_is_no_trip(open_sim, documents: Documents) -> None:
+    session = open_sim()
+    session.RE.subscribe(documents)
+    limit = round(session.cycler.measure_rest_voltage() + 0.05, 3)
+    session.cycler.limits = session.cycler.limits.model_copy(update={"voltage_max_volt": limit})
+    step = pulse(36_000, until_voltage_above_volt=limit)
+    session.RE(run_protocol(session.cycler, Protocol(name="limit", items=(step,)), cell=session.cell))
+    assert documents.stream("steps")["end_reason"] == ["voltage_above"]
+    assert documents.stop["exit_status"] == "success"
