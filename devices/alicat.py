@@ -145,6 +145,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
         if not self._link_open:
             self._reopen()
         self._hold.hold(self._identity.model if self._identity is not None else "")
+        self.alarms.clear("hold")
 
     # ---- orders
     def check(self, line_pa: float) -> None:
@@ -252,8 +253,6 @@ class AlicatPressureController(PolledInstrument[LineState]):
             self.hold_later().result(_HOLD_WITHIN_SECOND)
         except (DeviceError, TimeoutError) as error:
             self.alarms.update("hold", True, f"could not be sent yet, is tried again: {error or 'no answer'}")
-        else:
-            self.alarms.clear("hold")
 
     # ---- what others ask
     @property
@@ -285,4 +284,5 @@ class AlicatPressureController(PolledInstrument[LineState]):
         """Identity, address, range and source of the setpoint, for the start document."""
         source, full_scale_pa = self._link.source or "unknown", self._link.full_scale_pa
         known = None if isnan(full_scale_pa) else full_scale_pa
-        return {**super().metadata(), "full_scale_pa": known, "setpoint_source": source}
+        about = {"full_scale_pa": known, "setpoint_source": source, "setpoint_writes": self.setpoint_writes}
+        return {**super().metadata(), **about}

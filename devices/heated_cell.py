@@ -170,7 +170,8 @@ class HeatedPressureCell(Device):
     def trigger(self) -> DeviceStatus:
         """Have all readings taken now; done when they have come or failed (a failure is NaN and an alarm)."""
         status = DeviceStatus(self, call_stop_on_failure=False)
-        asked = [part.refresh_later() for part in (self.temperature, self.actuator, self.load_cell)]
+        parts = (self.temperature, self.actuator, self.load_cell)
+        asked = [part.refresh_later() for part in parts if part.identity is not None]
         _when_all_done(asked, status.set_finished)
         return status
 
@@ -245,6 +246,8 @@ def _options(name: str, settings: PressureOptions | Mapping[str, float] | None) 
 def _when_all_done(futures: list[Future[Any]], then: Callable[[], None]) -> None:
     """Call `then` once, after the last of `futures`."""
     left = set(futures)
+    if not left:
+        then()
 
     def done(future: Future[Any]) -> None:
         left.discard(future)

@@ -64,6 +64,7 @@ class PressureDrive:
         self._ramp_ends_second = -inf
         self._steadiness = Steadiness(1.0, _SETTLE_SECOND)
         self._apart_looks = 0
+        self._lowering = False  # from above the limit one may only go down
 
     def aim(self, goal: Target, ramp_pa_per_second: float) -> None:
         """A new target, and the rate of the stack pressure on the way there."""
@@ -82,6 +83,7 @@ class PressureDrive:
     def begin(self, goal: Target, over: Over) -> None:
         """Send the line on its way."""
         look = self.look()
+        self._lowering = goal.value < look.surface_pa
         self._guard(look)
         first = self._press.first_line_pa(goal.value, look.surface_pa, look.applied_pa)
         self._drive(min(first, self._actuator.highest_line_pa), look, over)
@@ -102,7 +104,7 @@ class PressureDrive:
         self._correct(goal, look, over)
 
     def _guard(self, look: Look) -> None:
-        if look.surface_pa > self._excess_pa:
+        if look.surface_pa > self._excess_pa and not self._lowering:
             raise InstrumentError(
                 f"the load cell reads {look.surface_pa / 1e6:.4g} MPa, above the limit of the stack pressure"
             )

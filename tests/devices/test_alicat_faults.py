@@ -156,7 +156,7 @@ def test_a_hold_that_could_not_be_sent_is_sent_when_the_link_is_back() -> None:
 
 
 def test_a_reboot_in_between_is_survived_and_the_pressure_known_again() -> None:
-    with press_bench(stack_pressure_pa=50e6) as bench, controller(bench, "socket") as line:
+    with press_bench(stack_pressure_pa=50e6) as bench, controller(bench, "socket", **QUICK) as line:
         bench.inject("line", "reboot")
         wait_until(lambda: bool(alarms(line, "no_reading")))
         wait_until(lambda: line.latest() is not None)
