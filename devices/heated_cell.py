@@ -21,7 +21,7 @@ from devices.protocols import Identity
 from devices.stack_pressure import StackPressure
 from devices.temperature_control import TemperatureController
 from labctl.clock import Clock, MonotonicClock
-from labctl.errors import ConfigurationError, DeviceError
+from labctl.errors import ConfigurationError, DeviceError, ProtocolError
 from labctl.safety.limits import Limits
 
 _COLUMN = {spec.name: spec for spec in ENVIRONMENT}
@@ -176,6 +176,30 @@ class HeatedPressureCell(Device):
         return status
 
     # ---- orders
+    def check_temperature(self, celsius: float, ramp_kelvin_per_minute: float | None = None) -> None:
+        """Refuse a temperature beyond the limits, or beyond the controller's own once it is connected.
+
+        Raises:
+            ProtocolError: names the value and the limit.
+        """
+        most = self.limits.temperature_max_celsius
+        if most is not None and celsius > most:
+            raise ProtocolError(
+                f"{self.name}: temperature = {celsius:g} degC: must not exceed temperature_max_celsius, "
+                f"{most:g} degC (of station or cell)"
+            )
+        if self.temperature.identity is not None:
+            self.temperature.check_setpoint(celsius, ramp_kelvin_per_minute)
+
+    def check_pressure(self, stack_pa: float) -> None:
+        """Refuse a stack pressure beyond the limits, or that the press cannot bring about once connected.
+
+        Raises:
+            ProtocolError: names the value and the limit.
+        """
+        if stack_pa > self.pressure.pressure_max_pa or self.load_cell.identity is not None:
+            self.pressure.check(stack_pa)
+
     def stop(self, *, success: bool = False) -> None:
         """Abandon the ramps and hold here; what was reached stays regulated. Never raises."""
         self.pressure.stop(success=success)

@@ -25,9 +25,39 @@ class Identity:
         return asdict(self)
 
 
+class Settable(Protocol):
+    """Temperature or stack pressure: brought to a value, done when it has stayed there."""
+
+    def set(self, value: float, /, **options: Any) -> Status:
+        """Go there; `options` are ramp, tolerance, dwell and timeout under the device's own names."""
+        ...
+
+
 @runtime_checkable
 class Environment(Protocol):
-    """What surrounds the cell: temperature and stack pressure."""
+    """What surrounds the cell: temperature (degC) and stack pressure (Pa)."""
+
+    @property
+    def temperature(self) -> Settable:
+        """Temperature of the die in degC."""
+        ...
+
+    @property
+    def pressure(self) -> Settable:
+        """Stack pressure in Pa."""
+        ...
+
+    def check_temperature(self, celsius: float, ramp_kelvin_per_minute: float | None = None) -> None:
+        """Refuse what is not allowed, naming value and limit; a controller that is connected is asked too."""
+        ...
+
+    def check_pressure(self, stack_pa: float) -> None:
+        """Refuse what is not allowed, naming value and limit; what is connected is asked too."""
+        ...
+
+    def stop(self, *, success: bool = False) -> None:
+        """Abandon ramps and hold here; never raises."""
+        ...
 
     def environment(self) -> dict[str, float]:
         """The latest row of the `environment` stream but its time; NaN where stale; nothing on the wire."""
@@ -89,6 +119,10 @@ class Cycler(Readable[Any], Protocol):
 
     def test_time_second(self) -> float:
         """The run's test time now."""
+        ...
+
+    def clock_second(self) -> float:
+        """The station's clock now (s)."""
         ...
 
     @property

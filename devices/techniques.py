@@ -11,12 +11,17 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from labctl.safety.limits import Limits
+
 EndReason = Literal["time", "voltage_above", "voltage_below", "charge", "current_below", "drift", "complete"]
 StepType = Literal[
     "rest", "cc_charge", "cc_discharge", "cv_charge", "cv_discharge", "peis", "geis", "environment"
 ]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Volt = Annotated[float, Field(ge=-20, le=20, allow_inf_nan=False)]
+Tag = Annotated[
+    str, Field(max_length=60, pattern=r"^[^\x00-\x1f]*$")
+]  # what a step is for, in a person's words
 
 
 class Record(BaseModel):
@@ -72,9 +77,13 @@ class Sampling(Record):
         )
 
 
+REST_SAMPLING = Sampling.staged((0.2, 10), (5, 600), (60, None))  # a relaxation: dense, then ever sparser
+
+
 class Technique(Record):
     """What all techniques share."""
 
+    tag: Tag = ""
     sampling: Sampling
 
     @property
@@ -166,6 +175,7 @@ class Impedance(Record):
     """
 
     kind: Literal["impedance"] = "impedance"
+    tag: Tag = ""
     mode: Literal["potentiostatic", "galvanostatic"] = "potentiostatic"
     frequency_max_hertz: float = Field(default=200e3, gt=0, le=1e7, allow_inf_nan=False)
     frequency_min_hertz: float = Field(default=0.01, gt=0, le=1e7, allow_inf_nan=False)
@@ -233,13 +243,14 @@ class Program(Record):
     """Techniques run by the instrument without a gap, and the counts their rows carry.
 
     `first_step_count` belongs to the first technique, `first_spectrum_count` to the first spectrum; the
-    others count on from there.
+    others count on from there. `limits` narrow the cycler's own for this program.
     """
 
     techniques: tuple[AnyTechnique, ...] = Field(min_length=1, max_length=100)
     first_step_count: int = Field(default=1, ge=1)
     first_spectrum_count: int = Field(default=1, ge=1)
     cycle_count: int = Field(default=0, ge=0)
+    limits: Limits | None = None
 
 
 class StepResult(Record):

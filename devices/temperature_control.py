@@ -56,7 +56,11 @@ class TemperatureController(Protocol):
         """Have a reading taken now."""
         ...
 
-    def set(self, celsius: float) -> DeviceStatus:
+    def check_setpoint(self, celsius: float, ramp_kelvin_per_minute: float | None = None) -> float:
+        """Refuse what is not allowed; the setpoint as the controller can hold it."""
+        ...
+
+    def set(self, celsius: float, /, **options: Any) -> DeviceStatus:
         """Go there and stay; done inside a tolerance for a dwell."""
         ...
 

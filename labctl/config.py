@@ -131,6 +131,7 @@ class Station(Record):
     limits: Limits = Limits()
     data: Path | None = None
     store: StoreEntry | None = None
+    auto_resume: bool = False  # whether `labctl resume --auto` may go on with this station's cut-off run
     _path: Path | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:

@@ -36,6 +36,12 @@ class ConsoleTools:
         """Columns of a run as arrays by BDF names, as in `.streams["timeseries"]["voltage_volt"]` (V)."""
         return tables(follow(find_run(self._data, uid).directory, live=False))
 
+    def resume(self, uid: str = "last") -> Any:
+        """What is left of an interrupted run, for `RE(resume())`."""
+        from labctl.commands.resume import ancestry_of, resume_measurement
+
+        return resume_measurement(self._session, ancestry_of(uid, self._data))
+
     def live(self) -> None:
         """Open the live window in a process of its own; closing it never touches a run."""
         self._window("live")
@@ -71,6 +77,7 @@ def console_namespace(session: Session) -> dict[str, Any]:
         "runs": tools.runs,
         "show": tools.show,
         "data": tools.data,
+        "resume": tools.resume,
         "live": tools.live,
         "replay": tools.replay,
         "analyze": tools.analyze,

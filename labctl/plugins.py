@@ -8,7 +8,7 @@ from typing import Any
 
 from labctl.errors import ConfigurationError
 
-DRIVERS, PLANS, BENCH = "labctl.drivers", "labctl.plans", "labctl.bench"
+DRIVERS, PLANS, EXECUTOR, BENCH = "labctl.drivers", "labctl.plans", "labctl.executor", "labctl.bench"
 
 
 def _registered(group: str) -> dict[str, EntryPoint]:
@@ -36,6 +36,14 @@ def load_plan(name: str) -> Callable[..., Any]:
         allowed = f"no such plan; registered are {', '.join(sorted(plans)) or 'none'}"
         raise ConfigurationError("labctl run", "plan", name, allowed)
     return plans[name].load()
+
+
+def load_executor(name: str) -> Callable[..., Any]:
+    """A function of the executor: `run_protocol`, `resume`, or the record `protocol`."""
+    functions = _registered(EXECUTOR)
+    if name not in functions:
+        raise ConfigurationError("labctl", "executor", name, "no plans are installed")
+    return functions[name].load()
 
 
 def load_bench() -> Callable[..., Any]:

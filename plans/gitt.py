@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, validate_call
 
 from devices.protocols import Cycler, Environment
-from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
+from devices.techniques import REST_SAMPLING, ConstantCurrent, OpenCircuit, Sampling
 from labctl.cell import Cell
 from labctl.errors import ProtocolError
 from plans.execute import Measurement, run_protocol
 from plans.protocol import Gapless, Item, Loop, Mark, Protocol
 
 PULSE_SAMPLING = Sampling.staged((0.2, 10), (5, None))
-REST_SAMPLING = Sampling.staged((0.2, 10), (5, 600), (60, None))
 _SPARE_PULSES = 1.5  # the voltage limit ends a titration; this many nominal capacities bound it
 Direction = Literal["charge", "discharge", "both"]
 

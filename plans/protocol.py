@@ -1,28 +1,37 @@
-"""A measurement as data: steps, gapless sequences, loops and marks, with a dry run before anything moves."""
+"""A measurement as data: steps, gapless sequences, loops, marks and what the die is brought to.
+
+A protocol knows no instrument. Rates are resolved with a cell (`Protocol.resolved`), `plans.walk` goes
+through it step by step, `plans.dry_run` tells what it will take, `plans.execute` runs it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from devices.techniques import (
+    REST_SAMPLING,
     AnyTechnique,
     ConstantCurrent,
     ConstantVoltage,
     EndReason,
     Impedance,
     OpenCircuit,
-    Program,
+    Positive,
     Record,
     Sampling,
+    Tag,
+    Volt,
 )
 from labctl.cell import Cell
 from labctl.errors import ProtocolError
+from labctl.safety.limits import Limits
 
-_EXPECTED_CONSTANT_VOLTAGE_SECOND = 3600.0  # a CV step without a time condition, for the estimate only
+MOST_VISITS = 1_000_000
+Celsius = Annotated[float, Field(ge=-100, le=500, allow_inf_nan=False)]
+Pascal = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Direction = Literal["charge", "discharge"]
 
 
 class Gapless(Record):
@@ -32,7 +41,148 @@ class Gapless(Record):
     """
 
     kind: Literal["gapless"] = "gapless"
+    tag: Tag = ""
     techniques: tuple[AnyTechnique, ...] = Field(min_length=2, max_length=100)
+
+
+class RatedCurrent(Record):
+    """Constant current given as a C-rate (1/h) of the cell's nominal capacity; otherwise `ConstantCurrent`.
+
+    `until_charge_share` is a share of the nominal capacity.
+    """
+
+    kind: Literal["rated_current"] = "rated_current"
+    tag: Tag = ""
+    rate_per_hour: Positive
+    direction: Direction
+    until_time_second: Positive | None = None
+    until_voltage_volt: Volt | None = None
+    until_charge_share: Positive | None = None
+    sampling: Sampling
+
+    def resolved(self, cell: Cell) -> ConstantCurrent:
+        """With the current of `cell`."""
+        charges = self.direction == "charge"
+        current = cell.current(self.rate_per_hour)
+        share = self.until_charge_share
+        return ConstantCurrent(
+            tag=self.tag,
+            current_ampere=current if charges else -current,
+            until_time_second=self.until_time_second,
+            until_voltage_above_volt=self.until_voltage_volt if charges else None,
+            until_voltage_below_volt=None if charges else self.until_voltage_volt,
+            until_charge_ah=None if share is None else share * cell.nominal_capacity_ah,
+            sampling=self.sampling,
+        )
+
+
+class CcCv(Record):
+    """Constant current to a voltage, then that voltage until the current has fallen or a time is over.
+
+    The current is given in A (its magnitude; `direction` has the sign) or as a C-rate (1/h). If the first
+    part ends otherwise than at the voltage (by its charge, as a soft short would have it), the second does
+    not run: that is why they are two programs, with the circuit open for about a second between them.
+    """
+
+    kind: Literal["cc_cv"] = "cc_cv"
+    tag: Tag = ""
+    direction: Direction
+    voltage_volt: Volt
+    current_ampere: Positive | None = None
+    rate_per_hour: Positive | None = None
+    until_charge_ah: Positive | None = None
+    until_current_below_ampere: Positive | None = None
+    until_rate_below_per_hour: Positive | None = None
+    hold_second: Positive = 3600.0
+    sampling: Sampling
+
+    @model_validator(mode="after")
+    def _one_current(self) -> Self:
+        if (self.current_ampere is None) == (self.rate_per_hour is None):
+            raise ValueError("exactly one of current_ampere and rate_per_hour must be given")
+        if self.until_current_below_ampere is not None and self.until_rate_below_per_hour is not None:
+            raise ValueError("until_current_below_ampere and until_rate_below_per_hour exclude each other")
+        return self
+
+    def resolved(self, cell: Cell) -> CcCv:
+        """With the currents of `cell` in place of rates."""
+        changes = dict[str, float | None]()
+        if self.rate_per_hour is not None:
+            changes |= {"current_ampere": cell.current(self.rate_per_hour), "rate_per_hour": None}
+        if self.until_rate_below_per_hour is not None:
+            below = cell.current(self.until_rate_below_per_hour)
+            changes |= {"until_current_below_ampere": below, "until_rate_below_per_hour": None}
+        return self.model_copy(update=changes)
+
+    @property
+    def parts(self) -> tuple[ConstantCurrent, ConstantVoltage]:
+        """Both techniques; the rates must have been resolved."""
+        if self.current_ampere is None:
+            raise ProtocolError("a CC-CV step has a rate: resolve the protocol with its cell first")
+        charges = self.direction == "charge"
+        constant_current = ConstantCurrent(
+            tag=self.tag,
+            current_ampere=self.current_ampere if charges else -self.current_ampere,
+            until_voltage_above_volt=self.voltage_volt if charges else None,
+            until_voltage_below_volt=None if charges else self.voltage_volt,
+            until_charge_ah=self.until_charge_ah,
+            sampling=self.sampling,
+        )
+        constant_voltage = ConstantVoltage(
+            tag=self.tag,
+            voltage_volt=self.voltage_volt,
+            direction=self.direction,
+            until_time_second=self.hold_second,
+            until_current_below_ampere=self.until_current_below_ampere,
+            current_range_ampere=self.current_ampere,
+            sampling=self.sampling,
+        )
+        return constant_current, constant_voltage
+
+
+class Soak(Record):
+    """Wait at open circuit for temperature and contacts to settle; ends early on a drift."""
+
+    kind: Literal["soak"] = "soak"
+    tag: Tag = ""
+    until_time_second: Positive
+    until_drift_volt_per_hour: Positive | None = None
+    drift_window_second: float = Field(default=600.0, ge=10, le=86_400)
+
+    @property
+    def technique(self) -> OpenCircuit:
+        """What the cycler does meanwhile."""
+        return OpenCircuit(**self.model_dump(exclude={"kind"}), sampling=REST_SAMPLING)
+
+
+class SetTemperature(Record):
+    """Bring the die to a temperature, and go on when it has stayed inside the tolerance for the dwell.
+
+    What is not given is as the station's temperature controller was set up.
+    """
+
+    kind: Literal["set_temperature"] = "set_temperature"
+    tag: Tag = ""
+    temperature_celsius: Celsius
+    ramp_kelvin_per_minute: float | None = Field(default=None, ge=0, le=1000)
+    tolerance_kelvin: Positive | None = None
+    dwell_second: float | None = Field(default=None, ge=0, le=864_000)
+    timeout_second: Positive | None = None
+
+
+class SetPressure(Record):
+    """Bring the pellet to a stack pressure; it is held there afterwards."""
+
+    kind: Literal["set_pressure"] = "set_pressure"
+    tag: Tag = ""
+    pressure_pa: Pascal
+    ramp_pa_per_second: Positive | None = None
+    tolerance_pa: Positive | None = None
+    dwell_second: float | None = Field(default=None, ge=0, le=864_000)
+    timeout_second: Positive | None = None
+
+
+EnvironmentStep = SetTemperature | SetPressure
 
 
 class Mark(Record):
@@ -41,173 +191,93 @@ class Mark(Record):
     kind: Literal["mark"] = "mark"
 
 
+LoopQuantity = Literal["retention_below", "efficiency_below", "charge_above_ah"]
+LoopEnd = EndReason | LoopQuantity
+
+
+class LoopCondition(Record):
+    """Ends a loop after `consecutive` passes in a row for which it holds.
+
+    Capacities are sums over the steps of one pass. `retention_below`: discharging capacity over that of the
+    loop's first pass; `efficiency_below`: discharging over charging capacity; `charge_above_ah`: charging
+    capacity in Ah. A pass that was interrupted counts with all its parts.
+    """
+
+    quantity: LoopQuantity
+    value: Positive
+    consecutive: int = Field(default=1, ge=1, le=1000)
+
+
 class Loop(Record):
-    """Repeats its body. Ends early after a pass in which a step ended for one of `stop_on`."""
+    """Repeats its body.
+
+    Ends early after a pass in which a step (or an inner loop) ended for one of `stop_on`, or after which one
+    of `stop_when` holds.
+    """
 
     kind: Literal["loop"] = "loop"
+    tag: Tag = ""
     repeat: int = Field(ge=1, le=1_000_000)
     body: tuple[Item, ...] = Field(min_length=1)
-    stop_on: tuple[EndReason, ...] = ()
+    stop_on: tuple[LoopEnd, ...] = ()
+    stop_when: tuple[LoopCondition, ...] = ()
 
 
 Item = Annotated[
-    OpenCircuit | ConstantCurrent | ConstantVoltage | Impedance | Gapless | Mark | Loop,
+    OpenCircuit
+    | ConstantCurrent
+    | ConstantVoltage
+    | Impedance
+    | Gapless
+    | RatedCurrent
+    | CcCv
+    | Soak
+    | SetTemperature
+    | SetPressure
+    | Mark
+    | Loop,
     Field(discriminator="kind"),
 ]
 Loop.model_rebuild()
 
 
 class Protocol(Record):
-    """A whole measurement; `model_dump_json()` and `model_validate_json()` carry it to and from text."""
+    """A whole measurement; `model_dump_json()` and `model_validate_json()` carry it to and from text.
+
+    `limits` narrow those of station and cell for this measurement.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     items: tuple[Item, ...] = Field(min_length=1)
+    limits: Limits | None = None
+
+    @model_validator(mode="after")
+    def _of_reasonable_length(self) -> Self:
+        visits = _visits(self.items)
+        if visits > MOST_VISITS:
+            raise ValueError(f"its loops make {visits} steps: at most {MOST_VISITS} are allowed")
+        return self
+
+    def resolved(self, cell: Cell) -> Protocol:
+        """The same protocol with the currents of `cell` in place of rates.
+
+        Raises:
+            ConfigurationError: The cell has no nominal capacity.
+        """
+        return self.model_copy(update={"items": _resolved(self.items, cell)})
 
 
-@dataclass(frozen=True)
-class Stop:
-    """One program of the protocol on its way: where it stands, what it runs, in which cycle."""
-
-    path: str
-    techniques: tuple[AnyTechnique, ...]
-    cycle_count: int
-
-    def technique_path(self, index: int) -> str:
-        """`protocol_step` of technique `index`."""
-        return self.path if len(self.techniques) == 1 else f"{self.path}.{index}"
+def _resolved(items: tuple[Item, ...], cell: Cell) -> tuple[Item, ...]:
+    return tuple(_resolved_item(item, cell) for item in items)
 
 
-Walk = Generator[Stop, Sequence[str], set[str]]
+def _resolved_item(item: Item, cell: Cell) -> Item:
+    if isinstance(item, RatedCurrent | CcCv):
+        return item.resolved(cell)
+    if isinstance(item, Loop):
+        return item.model_copy(update={"body": _resolved(item.body, cell)})
+    return item
 
 
-def walk(protocol: Protocol) -> Walk:
-    """The programs of `protocol` in order; send each one's end reasons to get the next.
-
-    Paths count from 0; a loop shows its pass in brackets: "1[3].0" is the first item of the fourth pass.
-    """
-    cycle = [0]
-    return (yield from _walk_items(protocol.items, "", cycle))
-
-
-def _walk_items(items: tuple[Item, ...], prefix: str, cycle: list[int]) -> Walk:
-    seen: set[str] = set()
-    for index, item in enumerate(items):
-        path = f"{prefix}{index}"
-        if isinstance(item, Mark):
-            cycle[0] += 1
-        elif isinstance(item, Loop):
-            for number in range(item.repeat):
-                reasons = yield from _walk_items(item.body, f"{path}[{number}].", cycle)
-                seen |= reasons
-                if reasons & set(item.stop_on):
-                    break
-        else:
-            techniques = item.techniques if isinstance(item, Gapless) else (item,)
-            seen |= set((yield Stop(path, techniques, cycle[0])) or ())
-    return seen
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """What a protocol will take, loops in full: time (s), rows, steps, charge (Ah, net and moved)."""
-
-    duration_second: float
-    points: int
-    steps: int
-    net_charge_ah: float
-    moved_charge_ah: float
-
-    def as_estimate(self) -> dict[str, float | int]:
-        """For the start document; progress is shown against it."""
-        return {"duration_second": self.duration_second, "points": self.points, "steps": self.steps}
-
-
-def dry_run(protocol: Protocol, cell: Cell, check: Callable[[Program], None] | None = None) -> DryRun:
-    """Go through `protocol` without moving anything.
-
-    Args:
-        protocol: what would be run.
-        cell: whose limits hold and whose capacity bounds steps that end by voltage.
-        check: a cycler's own check of each program.
-
-    Raises:
-        ProtocolError: a step is outside the limits; names its path, field, value and what is allowed.
-    """
-    duration, points, steps, net, moved = 0.0, 0, 0, 0.0, 0.0
-    progress = walk(protocol)
-    checked: set[tuple[AnyTechnique, ...]] = set()
-    stop = next(progress, None)
-    while stop is not None:
-        if stop.techniques not in checked:
-            _check(stop, cell, check)
-            checked.add(stop.techniques)
-        for technique in stop.techniques:
-            seconds = expected_second(technique, cell)
-            charge = _current(technique) * seconds / 3600.0
-            duration, steps = duration + seconds, steps + 1
-            net, moved = net + charge, moved + abs(charge)
-            points += expected_points(technique, seconds)
-        try:
-            stop = progress.send(())
-        except StopIteration:
-            stop = None
-    return DryRun(duration, points, steps, net, moved)
-
-
-def _check(stop: Stop, cell: Cell, check: Callable[[Program], None] | None) -> None:
-    limits = cell.limits
-    for index, technique in enumerate(stop.techniques):
-        for field in (
-            "voltage_volt",
-            "dc_voltage_volt",
-            "until_voltage_above_volt",
-            "until_voltage_below_volt",
-        ):
-            volt = getattr(technique, field, None)
-            low, high = limits.voltage_min_volt, limits.voltage_max_volt
-            if volt is not None and ((low is not None and volt < low) or (high is not None and volt > high)):
-                raise ProtocolError(
-                    f"step {stop.technique_path(index)}: {field} = {volt:g} V: cell {cell.id} allows "
-                    f"{low} V to {high} V"
-                )
-    if check is not None:
-        try:
-            check(Program(techniques=stop.techniques))
-        except ProtocolError as error:
-            raise ProtocolError(f"step {stop.path}: {error}") from error
-
-
-def _current(technique: AnyTechnique) -> float:
-    return technique.current_ampere if isinstance(technique, ConstantCurrent) else 0.0
-
-
-def expected_second(technique: AnyTechnique, cell: Cell) -> float:
-    """How long (s) a step is expected to take; without time or charge, a whole capacity or 1 h at CV."""
-    if isinstance(technique, Impedance):
-        return technique.expected_second
-    candidates = [] if technique.longest_second is None else [technique.longest_second]
-    if isinstance(technique, ConstantCurrent):
-        charge = technique.until_charge_ah or cell.nominal_capacity_ah
-        candidates.append(charge * 3600.0 / abs(technique.current_ampere))
-    elif not candidates:
-        candidates.append(_EXPECTED_CONSTANT_VOLTAGE_SECOND)
-    return min(candidates)
-
-
-def expected_points(technique: AnyTechnique, seconds: float) -> int:
-    """Rows that a step of this length records: by its schedule, or one per frequency."""
-    return (
-        technique.points
-        if isinstance(technique, Impedance)
-        else scheduled_points(technique.sampling, seconds)
-    )
-
-
-def scheduled_points(sampling: Sampling, seconds: float) -> int:
-    """Rows of a sampling schedule over this length."""
-    points, begin = 0.0, 0.0
-    for stage in sampling.stages:
-        end = seconds if stage.until_second is None else min(stage.until_second, seconds)
-        points += max(end - begin, 0.0) / stage.interval_second
-        begin = max(begin, end)
-    return int(points) + 1
+def _visits(items: tuple[Item, ...]) -> int:
+    return sum(item.repeat * _visits(item.body) if isinstance(item, Loop) else 1 for item in items)

@@ -2,10 +2,12 @@
 
 import pytest
 
-from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
+from devices.techniques import ConstantCurrent, OpenCircuit, Sampling, StepResult
 from labctl.config import load_cell, packaged_config
 from labctl.errors import ProtocolError
-from plans.protocol import Gapless, Loop, Mark, Protocol, dry_run, scheduled_points, walk
+from plans.dry_run import dry_run, scheduled_points
+from plans.protocol import Gapless, Loop, Mark, Protocol
+from plans.walk import Course
 
 EVERY = Sampling.every(1)
 REST = OpenCircuit(until_time_second=100, sampling=EVERY)
@@ -27,13 +29,28 @@ def cell():
     return load_cell(packaged_config("cells/lic-ncm.yaml"))
 
 
-def paths(protocol: Protocol, reasons: dict[str, list[str]]) -> list[tuple[str, int]]:
-    progress, seen = walk(protocol), []
+def result(reason: str, charging_ah: float = 0.0, discharging_ah: float = 0.0) -> StepResult:
+    return StepResult(
+        technique_index=0,
+        step_count=1,
+        step_type="rest",
+        start_test_time_second=0,
+        end_test_time_second=1,
+        end_reason=reason,
+        charging_capacity_ah=charging_ah,
+        discharging_capacity_ah=discharging_ah,
+        end_voltage_volt=3.0,
+        end_current_ampere=0.0,
+    )
+
+
+def paths(protocol: Protocol, results: dict[str, list[StepResult]]) -> list[tuple[str, int]]:
+    progress, seen = Course(protocol).walk(), []
     try:
-        stop = next(progress)
+        visit = next(progress)
         while True:
-            seen.append((stop.path, stop.cycle_count))
-            stop = progress.send(reasons.get(stop.path, ["time"]))
+            seen.append((visit.path, visit.cycle_count))
+            visit = progress.send(results.get(visit.path, [result("time")]))
     except StopIteration:
         return seen
 
@@ -43,12 +60,12 @@ def test_steps_come_in_order_with_their_loop_passes_and_cycles() -> None:
 
 
 def test_a_loop_ends_after_the_pass_in_which_a_step_met_its_reason() -> None:
-    assert paths(TITRATION, {"2[1].0": ["voltage_above", "time"]})[-1] == ("2[1].0", 2)
+    assert paths(TITRATION, {"2[1].0": [result("voltage_above"), result("time")]})[-1] == ("2[1].0", 2)
 
 
 def test_the_dry_run_adds_up_time_points_and_charge(cell) -> None:
     estimate = dry_run(TITRATION, cell)
-    assert estimate.duration_second == pytest.approx(100 + 3 * 150)
+    assert estimate.duration_second == pytest.approx(100 + 3 * 150 + 4)  # a second between programs
     assert estimate.steps == 7
     assert estimate.net_charge_ah == pytest.approx(3 * 84e-6 * 50 / 3600)
     assert estimate.points == 101 + 3 * (51 + 101)

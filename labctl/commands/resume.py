@@ -1,0 +1,117 @@
+"""`labctl resume`: go on with an interrupted run, in a run of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from labctl.analysis.tables import RunTables, tables
+from labctl.cell import Cell
+from labctl.commands.common import chosen_data, chosen_station, write
+from labctl.config import Station
+from labctl.errors import ConfigurationError
+from labctl.journal_reader import follow
+from labctl.recovery import recover
+from labctl.runs import RunSummary, find_run, list_runs
+from labctl.session import Session, open_session
+
+_MOST_GENERATIONS = 10_000
+
+
+def resume_run(uid: str, station_file: Path | None, data: Path | None, *, dry_run: bool, auto: bool) -> int:
+    """Resume a run on its station; the exit code.
+
+    Args:
+        uid: the run: a uid or its beginning, "last", "last-1".
+        station_file: the station that measured it.
+        data: the data directory.
+        dry_run: only check, and tell what is left.
+        auto: for a start script: does nothing unless the station's last run was interrupted, and is refused
+            unless the station says `auto_resume: true`.
+    """
+    from labctl.commands.run import run_measurement
+
+    station = chosen_station(station_file)
+    directory = chosen_data(data, station)
+    if auto:
+        found = interrupted_run(station, directory)
+        if found is None:
+            write(f"station {station.name}: its last run was not interrupted")
+            return 0
+        uid = found.uid
+    ancestry = ancestry_of(uid, directory)
+    _require_station(ancestry[-1], station)
+    cell = Cell.model_validate(ancestry[-1].start["cell"])
+    with open_session(station, cell, directory, connect=not dry_run) as session:
+        measurement = resume_measurement(session, ancestry)
+        if dry_run:
+            write(f"{measurement!r} in all; goes on at step {measurement.resumption.at}")
+            return 0
+        return run_measurement(session, measurement)
+
+
+def interrupted_run(station: Station, directory: Path) -> RunSummary | None:
+    """The station's newest run if it was cut off (not if somebody ended it).
+
+    Raises:
+        ConfigurationError: the station does not allow it.
+    """
+    if not station.auto_resume:
+        raise ConfigurationError(
+            str(station.path or station.name), "auto_resume", False, "must be true for --auto"
+        )
+    newest = next((run for run in list_runs(directory) if run.station == station.name), None)
+    return newest if newest is not None and newest.status == "interrupted" else None
+
+
+def resume_measurement(session: Session, ancestry: list[RunTables]) -> Any:
+    """What is left of a run, for the session's RunEngine."""
+    from labctl.plugins import load_executor
+
+    return load_executor("resume")(
+        session.cycler,
+        ancestry=ancestry,
+        cell=session.cell,
+        environment=session.environment,
+        unrecorded_second=_unrecorded_second(session.cycler, ancestry[-1]),
+    )
+
+
+def ancestry_of(uid: str, directory: Path) -> list[RunTables]:
+    """The run and those it goes on from, the first one first; a run whose writer died is closed before.
+
+    Raises:
+        ConfigurationError: the run goes on, has finished, or one of its ancestors is not there.
+    """
+    summary = find_run(directory, uid)
+    if summary.status == "running":
+        raise ConfigurationError("labctl resume", "run", summary.uid, "it is still running")
+    if summary.status == "finished":
+        raise ConfigurationError("labctl resume", "run", summary.uid, "it has finished: nothing is left")
+    if summary.status == "interrupted":
+        recover(directory)
+    ancestry = [_tables_of(summary)]
+    while (parent := ancestry[0].start.get("parent_uid")) and len(ancestry) < _MOST_GENERATIONS:
+        ancestry.insert(0, _tables_of(find_run(directory, str(parent))))
+    return ancestry
+
+
+def _tables_of(summary: RunSummary) -> RunTables:
+    return tables(follow(summary.directory, live=False))
+
+
+def _require_station(run: RunTables, station: Station) -> None:
+    was = run.start.get("station", {})
+    name = was.get("name") if isinstance(was, dict) else was
+    if name != station.name:
+        raise ConfigurationError("labctl resume", "--station", station.name, f"the run was of station {name}")
+
+
+def _unrecorded_second(cycler: Any, run: RunTables) -> float | None:
+    """For how long the instrument went on after the last sample, until it was taken over; None: unknown."""
+    began, taken_over = run.start.get("clock_second"), cycler.took_over_clock_second
+    times = run.stream("timeseries").get("test_time_second")
+    if began is None or taken_over is None or times is None or not len(times):
+        return None
+    gone = taken_over - (began + float(times[-1]))
+    return gone if gone >= 0 else None
