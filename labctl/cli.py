@@ -41,7 +41,7 @@ Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Size of the wi
 
 @app.command()
 def run(
-    plan: Annotated[str, typer.Argument(help="Registered plan, e.g. gitt")],
+    plan: Annotated[str, typer.Argument(help="Registered plan, e.g. gitt, or a protocol file (.json)")],
     station: StationFile = None,
     cell: CellFile = None,
     parameters: Annotated[
@@ -53,11 +53,51 @@ def run(
     ] = False,
     data: Data = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A private simulated bench")] = False,
+    save_protocol: Annotated[
+        Path | None, typer.Option("--save-protocol", metavar="FILE", help="With --dry-run: write it as JSON")
+    ] = None,
 ) -> None:
-    """Run a plan on a station with a cell."""
+    """Run a plan on a station with a cell; `labctl plans` lists them, `labctl plans NAME` explains one."""
     from labctl.commands.run import run_plan
 
-    _leave(run_plan(plan, station, cell, parameters or [], data, dry_run=dry_run, fresh=fresh))
+    options = {"dry_run": dry_run, "fresh": fresh, "save_protocol": save_protocol}
+    _leave(run_plan(plan, station, cell, parameters or [], data, **options))
+
+
+@app.command()
+def plans(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the registered plans, or explain one with its parameters, units and defaults."""
+    from labctl.commands.plans import show_plans
+
+    _leave(show_plans(name))
+
+
+@app.command()
+def protocol(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Protocol file (labctl or aurora-unicycler)")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; must not be there")],
+    form: Annotated[str, typer.Option("--form", help="labctl or unicycler")] = "labctl",
+) -> None:
+    """Convert a protocol file between labctl's form and aurora-unicycler's."""
+    from labctl.commands.plans import convert_protocol
+
+    _leave(convert_protocol(source, target, form))
+
+
+@app.command()
+def resume(
+    uid: Reference = "last",
+    station: StationFile = None,
+    data: Data = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and tell what is left")] = False,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Only if the station's last run was cut off and it may be resumed")
+    ] = False,
+) -> None:
+    """Go on with an interrupted run from its first unfinished step, in a run of its own."""
+    from labctl.commands.resume import resume_run
+
+    _leave(resume_run(uid, station, data, dry_run=dry_run, auto=auto))
 
 
 @app.command()

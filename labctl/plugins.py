@@ -39,7 +39,7 @@ def load_plan(name: str) -> Callable[..., Any]:
 
 
 def load_executor(name: str) -> Callable[..., Any]:
-    """A function of the executor: `run_protocol`, `resume`, or the record `protocol`."""
+    """A function of the executor: `run_protocol`, `resume`, `load_protocol`, `save_protocol`."""
     functions = _registered(EXECUTOR)
     if name not in functions:
         raise ConfigurationError("labctl", "executor", name, "no plans are installed")

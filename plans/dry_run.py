@@ -11,18 +11,16 @@ from devices.techniques import (
     AnyTechnique,
     ConstantCurrent,
     ConstantVoltage,
-    Impedance,
     Program,
-    Sampling,
 )
 from labctl.cell import Cell
 from labctl.errors import ProtocolError
 from labctl.safety.limits import Limits
+from plans.durations import EXPECTED_HOLD_SECOND, expected_points, expected_second
 from plans.protocol import EnvironmentStep, Protocol, SetTemperature
 from plans.walk import Course, Visit, next_visit
 
 _BYTE_PER_POINT, _BYTE_PER_STEP, _BYTE_PER_ENVIRONMENT_ROW = 190, 900, 700  # of the journal, measured
-_EXPECTED_HOLD_SECOND = 1800.0  # a CV step that ends by its current usually ends before its time
 _PROGRAM_GAP_SECOND = 1.0
 ENVIRONMENT_PERIOD_SECOND = 10.0  # of test time, between rows of `environment`
 _TYPICAL_KELVIN_PER_MINUTE, _TYPICAL_PA_PER_SECOND = 5.0, 1e6
@@ -95,7 +93,7 @@ def dry_run(
     """
     course = Course(protocol.resolved(cell))
     limits = cell.limits if protocol.limits is None else cell.limits.narrowed_by(protocol.limits)
-    tally, checked = _Tally(cell), set[Any]()
+    tally, checked = _Tally(cell, records_environment=check_environment is not None), set[Any]()
     progress = course.walk()
     visit = next(progress, None)
     while visit is not None:
@@ -170,6 +168,7 @@ class _Tally:
     """Adds up; follows the cell's charge, as a step to a voltage limit may begin half way."""
 
     cell: Cell
+    records_environment: bool = False
     second: float = 0.0
     points: int = 0
     steps: int = 0
@@ -259,11 +258,11 @@ class _Tally:
         longest = technique.longest_second
         if technique.until_current_below_ampere is None and longest is not None:
             return longest
-        return min(_EXPECTED_HOLD_SECOND, longest or _EXPECTED_HOLD_SECOND)
+        return min(EXPECTED_HOLD_SECOND, longest or EXPECTED_HOLD_SECOND)
 
     def result(self) -> DryRun:
         middle = 0.5 * (self.cell.voltage_min_volt + self.cell.voltage_max_volt)
-        environment_rows = self.second / ENVIRONMENT_PERIOD_SECOND
+        environment_rows = self.second / ENVIRONMENT_PERIOD_SECOND if self.records_environment else 0.0
         disk = (
             self.points * _BYTE_PER_POINT
             + self.steps * _BYTE_PER_STEP
@@ -285,36 +284,6 @@ class _Tally:
 
 def _current(technique: AnyTechnique) -> float:
     return technique.current_ampere if isinstance(technique, ConstantCurrent) else 0.0
-
-
-def expected_second(technique: AnyTechnique, cell: Cell) -> float:
-    """How long (s) a step may take: its time or charge; else a whole capacity, or half an hour at CV."""
-    if isinstance(technique, Impedance):
-        return technique.expected_second
-    candidates = [] if technique.longest_second is None else [technique.longest_second]
-    if isinstance(technique, ConstantCurrent):
-        charge = technique.until_charge_ah or cell.nominal_capacity_ah
-        candidates.append(charge * 3600.0 / abs(technique.current_ampere))
-    elif not candidates:
-        candidates.append(_EXPECTED_HOLD_SECOND)
-    return min(candidates)
-
-
-def expected_points(technique: AnyTechnique, seconds: float) -> int:
-    """Rows that a step of this length records: by its schedule, or one per frequency."""
-    if isinstance(technique, Impedance):
-        return technique.points
-    return scheduled_points(technique.sampling, seconds)
-
-
-def scheduled_points(sampling: Sampling, seconds: float) -> int:
-    """Rows of a sampling schedule over this length."""
-    points, begin = 0.0, 0.0
-    for stage in sampling.stages:
-        end = seconds if stage.until_second is None else min(stage.until_second, seconds)
-        points += max(end - begin, 0.0) / stage.interval_second
-        begin = max(begin, end)
-    return int(points) + 1
 
 
 def visits(protocol: Protocol, cell: Cell) -> Iterator[Visit]:

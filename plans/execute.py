@@ -14,6 +14,7 @@ from labctl.cell import Cell
 from labctl.errors import ProtocolError
 from plans import environment_steps
 from plans.dry_run import DryRun, dry_run, visits
+from plans.estimate_text import describe
 from plans.execution import Execution
 from plans.protocol import Protocol
 from plans.resumption import NOTHING_DONE, Resumption
@@ -46,6 +47,10 @@ class Measurement:
         return bpp.contingency_wrapper(
             execution.measure(self.metadata), except_plan=execution.note_failure, final_plan=execution.finish
         )
+
+    def describe(self) -> str:
+        """What it will take: steps, duration, points, charge, energy, currents, temperatures, pressures."""
+        return describe(self.estimate)
 
     def __repr__(self) -> str:
         hours = self.estimate.duration_second / 3600.0

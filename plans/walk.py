@@ -17,6 +17,7 @@ from plans.protocol import (
     Mark,
     Protocol,
     RatedCurrent,
+    RatedHold,
     SetPressure,
     SetTemperature,
     Soak,
@@ -82,7 +83,7 @@ class Course:
             return Visit(path, (), self._cycle, item)
         if isinstance(item, Gapless):
             return Visit(path, item.techniques, self._cycle)
-        if isinstance(item, RatedCurrent | CcCv | Loop | Mark):
+        if isinstance(item, RatedCurrent | RatedHold | CcCv | Loop | Mark):
             raise TypeError(
                 f"step {path}: {item.kind} is not a program of its own; resolve the protocol first"
             )

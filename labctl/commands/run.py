@@ -14,11 +14,10 @@ import yaml
 from pydantic import ValidationError
 
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write
+from labctl.commands.plans import GIVEN_BY_LABCTL
 from labctl.errors import ConfigurationError
-from labctl.plugins import load_plan
+from labctl.plugins import load_executor, load_plan
 from labctl.session import Session, open_session
-
-_GIVEN_BY_LABCTL = {"cycler", "cell", "environment", "metadata"}
 
 
 def run_plan(
@@ -30,19 +29,46 @@ def run_plan(
     *,
     dry_run: bool,
     fresh: bool,
+    save_protocol: Path | None = None,
 ) -> int:
-    """Run (or only check) a plan; the exit code."""
+    """Run (or only check) a plan or a protocol file; the exit code. `save_protocol` writes what would run."""
     station = chosen_station(station_file)
     cell = chosen_cell(cell_file, station)
-    plan = load_plan(plan_name)
-    parameters = plan_parameters(plan, plan_name, settings)
+    if plan_name.endswith(".json"):
+        plan, parameters = protocol_plan(Path(plan_name), settings), dict[str, Any]()
+    else:
+        plan = load_plan(plan_name)
+        parameters = plan_parameters(plan, plan_name, settings)
     directory = chosen_data(data, station)
+    if save_protocol is not None and not dry_run:
+        raise ConfigurationError("labctl run", "--save-protocol", str(save_protocol), "needs --dry-run")
     with open_session(station, cell, directory, fresh_bench=fresh, connect=not dry_run) as session:
         measurement = bind_plan(plan, plan_name, session, parameters)
         if dry_run:
-            write(f"{measurement!r}\n{plan_name}: allowed on station {station.name} with cell {cell.id}")
+            write(f"{plan_name}: allowed on station {station.name} with cell {cell.id}")
+            write(measurement.describe())
+            if save_protocol is not None:
+                load_executor("save_protocol")(measurement.protocol, save_protocol)
+                write(f"its protocol: {save_protocol}")
             return 0
         return run_measurement(session, measurement)
+
+
+def protocol_plan(file: Path, settings: list[str]) -> Callable[..., Any]:
+    """A protocol in a JSON file, as a plan without parameters.
+
+    Raises:
+        ConfigurationError: not readable, or not a protocol; names file, field, value and what is allowed.
+    """
+    if settings:
+        raise ConfigurationError(f"labctl run {file}", "--set", settings[0], "a protocol has no parameters")
+    protocol = load_executor("load_protocol")(file)
+    run_protocol = load_executor("run_protocol")
+
+    def plan(cycler: Any, **options: Any) -> Any:
+        return run_protocol(cycler, protocol, **options)
+
+    return plan
 
 
 def plan_parameters(plan: Callable[..., Any], plan_name: str, settings: list[str]) -> dict[str, Any]:
@@ -51,7 +77,7 @@ def plan_parameters(plan: Callable[..., Any], plan_name: str, settings: list[str
     Raises:
         ConfigurationError: not a pair, or not a parameter of the plan.
     """
-    allowed = [name for name in inspect.signature(plan).parameters if name not in _GIVEN_BY_LABCTL]
+    allowed = [name for name in inspect.signature(plan).parameters if name not in GIVEN_BY_LABCTL]
     parameters: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")

@@ -5,7 +5,8 @@ import pytest
 from devices.techniques import ConstantCurrent, OpenCircuit, Sampling, StepResult
 from labctl.config import load_cell, packaged_config
 from labctl.errors import ProtocolError
-from plans.dry_run import dry_run, scheduled_points
+from plans.dry_run import dry_run
+from plans.durations import scheduled_points
 from plans.protocol import Gapless, Loop, Mark, Protocol
 from plans.walk import Course
 
