@@ -18,14 +18,20 @@ from bluesky.utils import MsgGenerator
 from devices.protocols import StreamFlyer
 
 FLUSH_SECOND = 0.5
+_FIRST_FLUSH_SECOND = 0.05  # the first samples of a program soon tell the journal that it has begun
 _THROWN_WITHIN_SECOND = 2.0
 
 
 def _bell(status: Status) -> Callable[[], Awaitable[None]]:
-    """A factory of waits that end when `status` is done or after FLUSH_SECOND, whichever comes first."""
+    """A factory of waits that end when `status` is done or after FLUSH_SECOND, whichever comes first.
+
+    The first waits are shorter.
+    """
     rung: list[asyncio.Event] = []
+    longest = _FIRST_FLUSH_SECOND
 
     async def wait() -> None:
+        nonlocal longest
         if not rung:
             loop, event = asyncio.get_running_loop(), asyncio.Event()
             rung.append(event)
@@ -35,9 +41,9 @@ def _bell(status: Status) -> Callable[[], Awaitable[None]]:
 
             status.add_callback(ring)
         try:
-            await asyncio.wait_for(rung[0].wait(), FLUSH_SECOND)
+            await asyncio.wait_for(rung[0].wait(), longest)
         except TimeoutError:
-            return
+            longest = min(2 * longest, FLUSH_SECOND)
 
     return wait
 

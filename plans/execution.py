@@ -111,6 +111,7 @@ class Execution:
             limits=self._limits,
         )
         yield from settle((yield from bps.prepare(self._cycler, program, wait=False)))  # type: ignore[arg-type]
+        yield from self._record_environment()
         yield from settle((yield from bps.kickoff(self._cycler.dc, wait=False)))  # type: ignore[arg-type]
         yield from drain(self._flyers, self._record_environment)
         yield from self._write_rows()
@@ -140,6 +141,7 @@ class Execution:
         if self._environment is None or visit.environment is None:
             raise RuntimeError(f"step {visit.path}: no environment")  # refused by run_protocol
         self._visit = visit
+        yield from self._record_environment()
         began = self._cycler.test_time_second()
         self._environment_moves = begin(self._environment, visit.environment)
         yield from settle_environment(self._environment_moves, self._record_environment)

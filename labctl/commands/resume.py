@@ -74,6 +74,7 @@ def resume_measurement(session: Session, ancestry: list[RunTables]) -> Any:
         cell=session.cell,
         environment=session.environment,
         unrecorded_second=_unrecorded_second(session.cycler, ancestry[-1]),
+        found_running=session.cycler.found_running,
     )
 
 
@@ -108,10 +109,10 @@ def _require_station(run: RunTables, station: Station) -> None:
 
 
 def _unrecorded_second(cycler: Any, run: RunTables) -> float | None:
-    """For how long the instrument went on after the last sample, until it was taken over; None: unknown."""
-    began, taken_over = run.start.get("clock_second"), cycler.took_over_clock_second
+    """Time from the last sample until the instrument was found again; None: the machine has restarted."""
+    began, found = run.start.get("clock_second"), cycler.found_clock_second
     times = run.stream("timeseries").get("test_time_second")
-    if began is None or taken_over is None or times is None or not len(times):
+    if began is None or found is None or times is None or not len(times):
         return None
-    gone = taken_over - (began + float(times[-1]))
+    gone = found - (began + float(times[-1]))
     return gone if gone >= 0 else None
