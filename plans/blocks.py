@@ -7,7 +7,8 @@ which ends the loop around it (`stop_on=SOFT_SHORT`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from math import ceil
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -15,7 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from devices.techniques import REST_SAMPLING, Impedance, OpenCircuit, Sampling
 from labctl.cell import Cell
-from labctl.errors import ProtocolError
+from labctl.errors import ConfigurationError, ProtocolError
 from labctl.units import parse_c_rate
 from plans.protocol import Item, LoopEnd, Mark
 from plans.rated_steps import CcCv, Direction, RatedCurrent
@@ -43,6 +44,9 @@ Drift = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # V/h
 Cycles = Annotated[int, Field(ge=1, le=100_000)]
 Hertz = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 AmplitudeVolt = Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)]  # rms
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Megapascal = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+KelvinPerMinute = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 
 
 def per_hour(rate: str | float) -> float:
@@ -201,6 +205,24 @@ def cycle(
     )
 
 
+def soc_ways(
+    cell: Cell, window: Window, soc_percent: tuple[float, ...], rate: str | float
+) -> Iterator[tuple[Item, ...]]:
+    """What brings the cell from each state of charge to the next; the first way charges it, which is 100 %.
+
+    Raises:
+        ConfigurationError: states that do not fall.
+    """
+    if any(after >= before for before, after in pairwise(soc_percent)):
+        raise ConfigurationError("plan", "soc_percent", list(soc_percent), "states of charge must fall")
+    way: tuple[Item, ...] = (to_voltage(cell, "charge", rate, window.high_volt, tag="to 100 %"),)
+    for before, after in pairwise((100.0, *soc_percent)):
+        if before > after:
+            way += (by_share("discharge", rate, (before - after) / 100.0, window, tag=f"to {after:g} %"),)
+        yield way
+        way = ()
+
+
 # ---- spectra
 def spectrum(
     *,
@@ -209,8 +231,11 @@ def spectrum(
     frequency_min_hertz: float = 0.01,
     points_per_decade: int = 10,
     amplitude_rms_volt: float = 0.01,
+    amplitude_rms_ampere: float | None = None,
 ) -> Impedance:
     """A potentiostatic spectrum about the rest voltage, which the instrument measures just before it.
+
+    With an amplitude of the current it is a galvanostatic one about zero current.
 
     Raises:
         ProtocolError: the lowest frequency lies above the highest.
@@ -225,5 +250,7 @@ def spectrum(
         frequency_max_hertz=frequency_max_hertz,
         frequency_min_hertz=frequency_min_hertz,
         points_per_decade=points_per_decade,
-        amplitude_rms_volt=amplitude_rms_volt,
+        mode="potentiostatic" if amplitude_rms_ampere is None else "galvanostatic",
+        amplitude_rms_volt=amplitude_rms_volt if amplitude_rms_ampere is None else None,
+        amplitude_rms_ampere=amplitude_rms_ampere,
     )

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import ConfigDict, validate_call
 
 from devices.protocols import Cycler, Environment
 from labctl.cell import Cell
-from plans.blocks import AmplitudeVolt, Drift, Hertz, Seconds, rest_to_drift, spectrum, stated
+from plans.blocks import (
+    AmplitudeVolt,
+    Drift,
+    Hertz,
+    KelvinPerMinute,
+    Megapascal,
+    Seconds,
+    rest_to_drift,
+    spectrum,
+    stated,
+)
 from plans.execute import Measurement, run_protocol
 from plans.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
-
-Megapascal = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-KelvinPerMinute = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 
 
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))

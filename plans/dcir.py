@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
@@ -11,18 +10,16 @@ from pydantic import ConfigDict, Field, validate_call
 from devices.protocols import Cycler, Environment
 from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
 from labctl.cell import Cell
-from labctl.errors import ConfigurationError
 from plans.blocks import (
     CellVolt,
     Drift,
+    Percent,
     Rate,
     Seconds,
-    Window,
-    by_share,
     rest,
     rest_to_drift,
+    soc_ways,
     stated,
-    to_voltage,
     window_of,
 )
 from plans.execute import Measurement, run_protocol
@@ -30,7 +27,6 @@ from plans.protocol import Gapless, Item, Mark, Protocol
 
 _BEFORE = OpenCircuit(until_time_second=10, sampling=Sampling.every(1), tag="dcir before")
 _PULSE_SAMPLING = Sampling.staged((0.1, 10), (0.5, None))  # holds the instants 0.1, 1, 10 and 30 s
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))
@@ -85,8 +81,6 @@ def dcir(
         >>> RE(dcir(cycler, cell=cell, rate="C/2", rest_second=60))
     """
     asked = stated(locals())
-    if any(after >= before for before, after in pairwise(soc_percent)):
-        raise ConfigurationError("dcir", "soc_percent", list(soc_percent), "states of charge must fall")
     window = window_of(cell, voltage_min_volt, voltage_max_volt)
     current, after = cell.current(rate), rest(rest_second, "dcir after")
 
@@ -107,19 +101,7 @@ def dcir(
         items += pulses
     else:
         settle = rest_to_drift(soc_rest_second, soc_rest_drift_volt_per_hour)
-        for way in _ways(cell, window, soc_percent, soc_rate):
+        for way in soc_ways(cell, window, soc_percent, soc_rate):
             items += (*way, settle, *pulses)
     protocol = Protocol(name="dcir", items=tuple(items))
     return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
-
-
-def _ways(
-    cell: Cell, window: Window, soc_percent: tuple[float, ...], rate: str | float
-) -> Iterator[tuple[Item, ...]]:
-    """What brings the cell from each state to the next; the first way charges it."""
-    way: tuple[Item, ...] = (to_voltage(cell, "charge", rate, window.high_volt, tag="to 100 %"),)
-    for before, after in pairwise((100.0, *soc_percent)):
-        if before > after:
-            way += (by_share("discharge", rate, (before - after) / 100.0, window, tag=f"to {after:g} %"),)
-        yield way
-        way = ()

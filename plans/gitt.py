@@ -63,6 +63,9 @@ def gitt(
 
     References:
         Weppner and Huggins, J. Electrochem. Soc. 124 (1977) 1569, for the method.
+
+    Example:
+        >>> RE(gitt(cycler, cell=cell, pulses=2, rest_second=60, direction="charge"))
     """
     current = cell.current(rate)
     limits = cell.limits

@@ -1,4 +1,4 @@
-"""Temperature and stack pressure as steps: through the controllers' wires, recorded, held on every way out."""
+"""Temperature and stack pressure as steps: through the controllers' wires, recorded, held at every end."""
 
 from __future__ import annotations
 
