@@ -73,6 +73,7 @@ class TimeKeeper:
         """Test time (s) of something that happens now, such as an environment reading."""
         now = self._clock_now()
         with self._lock:
+            self._empty = False  # a time has been told: no program may begin before it
             return self._elapsed(now, at_least_second=0.0)
 
     def _clock_now(self) -> float:

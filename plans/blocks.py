@@ -2,7 +2,7 @@
 
 Steps that run to a voltage are bounded by a charge as well: a cell that takes up more than CHARGE_BOUND
 nominal capacities has a soft short, and its voltage limit might never come. Such a step ends by "charge",
-which ends the loop around it (`stop_on=SOFT_SHORT`).
+which ends the protocol (`stop_on=SOFT_SHORT`).
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ Drift = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # V/h
 Cycles = Annotated[int, Field(ge=1, le=100_000)]
 Hertz = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
 AmplitudeVolt = Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)]  # rms
+AmplitudeAmpere = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # rms
+PointsPerDecade = Annotated[int, Field(ge=1, le=100)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Megapascal = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 KelvinPerMinute = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]

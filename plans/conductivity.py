@@ -10,12 +10,20 @@ from pydantic import ConfigDict, Field, validate_call
 from devices.protocols import Cycler, Environment
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError
-from plans.blocks import AmplitudeVolt, Drift, Hertz, Seconds, drift_window_second, spectrum, stated
-from plans.conditioning import KelvinPerMinute, Megapascal
+from plans.blocks import (
+    AmplitudeVolt,
+    Drift,
+    Hertz,
+    KelvinPerMinute,
+    Megapascal,
+    PointsPerDecade,
+    Seconds,
+    drift_window_second,
+    spectrum,
+    stated,
+)
 from plans.execute import Measurement, run_protocol
 from plans.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
-
-PointsPerDecade = Annotated[int, Field(ge=1, le=100)]
 
 
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))

@@ -139,13 +139,13 @@ def cycle_life(
         tag=tag,
     )
     stops = _stops(stop_retention, stop_efficiency)
-    cycling = Loop(tag=tag, repeat=between, body=one_cycle, stop_on=SOFT_SHORT, stop_when=stops)
+    cycling = Loop(tag=tag, repeat=between, body=one_cycle, stop_when=stops)
     blocks = Loop(
         repeat=cycles // between,
         body=(cycling, *check_up),
-        stop_on=(*SOFT_SHORT, *(stop.quantity for stop in stops)),
+        stop_on=tuple(stop.quantity for stop in stops),
     )
-    protocol = Protocol(name="cycle_life", items=(rest(rest_second), *check_up, blocks))
+    protocol = Protocol(name="cycle_life", items=(rest(rest_second), *check_up, blocks), stop_on=SOFT_SHORT)
     return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labctl.progress import duration_text
-from plans.dry_run import DryRun
+from plans.tally import DryRun
 
 _PREFIXES = ((1e-3, 1.0, ""), (1e-6, 1e3, "m"), (0.0, 1e6, "u"))
 _MOST_STATIONS = 6  # of a temperature or pressure path, in one line

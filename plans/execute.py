@@ -13,11 +13,12 @@ from devices.protocols import Cycler, Environment
 from labctl.cell import Cell
 from labctl.errors import ProtocolError
 from plans import environment_steps
-from plans.dry_run import DryRun, dry_run, visits
+from plans.dry_run import dry_run, visits
 from plans.estimate_text import describe
 from plans.execution import Execution
 from plans.protocol import Protocol
 from plans.resumption import NOTHING_DONE, Resumption
+from plans.tally import DryRun
 
 
 class Measurement:

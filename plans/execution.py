@@ -15,10 +15,10 @@ from devices.protocols import Cycler, Environment
 from devices.rows import RowDevice, row_device
 from devices.techniques import Impedance, OpenCircuit, Program, Sampling, StepResult
 from plans.drain import collect, drain, settle
-from plans.dry_run import ENVIRONMENT_PERIOD_SECOND
 from plans.environment_steps import abandon, begin, settle_environment
 from plans.protocol import Protocol
 from plans.resumption import NOTHING_DONE, Resumption
+from plans.tally import ENVIRONMENT_PERIOD_SECOND
 from plans.walk import Course, Visit, next_visit
 
 REST_AFTER_INTERRUPTION = OpenCircuit(
@@ -175,19 +175,20 @@ class Execution:
     def _take_up(self, visit: Visit) -> MsgGenerator[list[StepResult]]:
         """Go on with `visit`, which was interrupted: die and press as before, a sound cell, what is left."""
         known = self._resumption
+        for result in known.unwritten:  # first of all: nobody else knows it
+            row = result.model_copy(update={"step_count": self._next_step_count})
+            self._next_step_count += 1
+            yield from self._write_step(row, visit.technique_path(result.technique_index), visit.cycle_count)
         for step in known.environment:
             yield from self._run_environment(Visit(f"{visit.path}.resume", (), visit.cycle_count, step))
         check = Visit(f"{visit.path}.resume", (known.check,), visit.cycle_count)
         yield from self._run_program(check, check.techniques)
         known.require_sound_cell(self._cycler.results)
-        for result in known.unwritten:
-            row = result.model_copy(update={"step_count": self._next_step_count})
-            self._next_step_count += 1
-            yield from self._write_step(row, visit.technique_path(result.technique_index), visit.cycle_count)
         if known.left is None:
             return (yield from self._perform(visit))
         if not known.left:
-            yield from self._rest_after(visit)
+            if not continues(visit):
+                yield from self._rest_after(visit)
             return list(known.partial)
         yield from self._run_program(visit, known.left)
         return [*known.partial, *self._cycler.results]

@@ -67,6 +67,6 @@ def formation(
         rest_second=rest_second,
         tag="formation",
     )
-    loop = Loop(tag="formation", repeat=cycles, body=body, stop_on=SOFT_SHORT)
-    protocol = Protocol(name="formation", items=(rest(rest_second), loop))
+    loop = Loop(tag="formation", repeat=cycles, body=body)
+    protocol = Protocol(name="formation", items=(rest(rest_second), loop), stop_on=SOFT_SHORT)
     return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)

@@ -36,27 +36,59 @@ def left_of(visit: Visit, partial: Sequence[StepResult]) -> tuple[AnyTechnique, 
 
 
 @dataclass(frozen=True)
+class Found:
+    """The instrument when somebody next got through to it: the station's clock, and whether a program ran."""
+
+    clock_second: float | None
+    running: bool
+
+
+@dataclass(frozen=True)
 class History:
-    """Rows of `steps` of all runs so far by protocol_step, and what the last run did not get to write."""
+    """Rows of `steps` of all runs so far by protocol_step, and what the last of them did not get to write.
+
+    `cut` is the run that was cut off with samples whose step has no row, and `found` how the instrument was
+    then; `cut` is None where all is written.
+    """
 
     rows: dict[str, list[StepResult]]
-    first_uid: str
+    first: RunTables
     last: RunTables
-    elapsed_second: float
-    unrecorded_second: float | None
-    found_running: bool
+    cut: RunTables | None
+    found: Found
 
     @classmethod
-    def of(
-        cls, ancestry: Sequence[RunTables], unrecorded_second: float | None, found_running: bool
-    ) -> History:
-        """From the runs, the first one first; the rest is as for `plans.resume.resume`."""
+    def of(cls, ancestry: Sequence[RunTables], found: Found) -> History:
+        """From the runs, the first one first, and the instrument as it was found now."""
         rows: dict[str, list[StepResult]] = {}
         for run in ancestry:
             for path, result in _recorded(run):
                 rows.setdefault(path, []).append(result)
-        last = ancestry[-1]
-        return cls(rows, ancestry[0].start["uid"], last, _last_time(last), unrecorded_second, found_running)
+        cut: RunTables | None = ancestry[-1]
+        for run in reversed(ancestry):
+            cut = run
+            if not _was_checking(run):
+                break
+            if _recorded(run):
+                cut = None  # it had already written what its parent owed
+                break
+            # whoever came first ended the program that was running
+            found = Found(run.start.get("found_clock_second"), bool(run.start.get("found_running")))
+        return cls(rows, ancestry[0], ancestry[-1], cut, found)
+
+    @property
+    def elapsed_second(self) -> float:
+        """Test time of the last run's last row."""
+        return _last_time(self.last)
+
+    @property
+    def unrecorded_second(self) -> float | None:
+        """Time from the last sample until the instrument was found; None where the machine has restarted."""
+        began = None if self.cut is None else self.cut.start.get("clock_second")
+        if self.cut is None or began is None or self.found.clock_second is None:
+            return None
+        gone = self.found.clock_second - (began + _last_time(self.cut))
+        return gone if gone >= 0 else None
 
     def finished(self, visit: Visit) -> list[StepResult] | None:
         """All results of a visit if it is over; None if something of it is left or it never began."""
@@ -89,39 +121,39 @@ class History:
         if written and not written[-1].finished and not continues(visit):
             return tuple(written), ()  # what came after it was the rest that follows an interruption
         whole = sum(1 for found in rows if found and found[-1].finished)
-        if self._was_checking():
+        if self.cut is None:
             return tuple(written), ()
-        orphans = tuple(self._orphans(visit, whole))
-        if not orphans and self.found_running and self.unrecorded_second is not None:
+        orphans = tuple(self._orphans(self.cut, visit, whole))
+        gone_second = self.unrecorded_second
+        if not orphans and self.found.running and gone_second is not None:
             orphans = (_unseen(visit, whole),)
-        if orphans and self.unrecorded_second is not None and continues(visit):
-            orphans += _went_on(
-                visit.techniques[0], [*written, *orphans], self.unrecorded_second, self.found_running
-            )
+        if orphans and gone_second is not None and continues(visit):
+            orphans += _went_on(visit.techniques[0], [*written, *orphans], gone_second, self.found.running)
         return (*written, *orphans), orphans
 
-    def _was_checking(self) -> bool:
-        """Whether the last run was cut off in the check of the cell, before it had gone on."""
-        recorded = (path for path, _ in _recorded(self.last))
-        return "parent_uid" in self.last.start and not any(path.endswith(".resume") for path in recorded)
-
-    def _orphans(self, visit: Visit, first_index: int) -> Iterable[StepResult]:
+    def _orphans(self, run: RunTables, visit: Visit, first_index: int) -> Iterable[StepResult]:
         """Results rebuilt from samples whose step has no row: the process was killed in the midst of it."""
-        after = max((result.step_count for _, result in _recorded(self.last)), default=0)
-        samples = self.last.stream("timeseries")
+        after = max((result.step_count for _, result in _recorded(run)), default=0)
+        samples = run.stream("timeseries")
         counts = sorted({int(count) for count in samples.get("step_count", ()) if count > after})
         for position, count in enumerate(counts):
             index = first_index + position
             if index < len(visit.techniques):
-                yield _rebuilt(samples, count, index, self.elapsed_second)
+                yield _rebuilt(samples, count, index, _last_time(run))
 
 
-def _recorded(run: RunTables) -> Iterable[tuple[str, StepResult]]:
+def _was_checking(run: RunTables) -> bool:
+    """Whether a run was cut off in the check of the cell, before it had gone on."""
+    checked = any(path.endswith(".resume") for path, _ in _recorded(run))
+    return "parent_uid" in run.start and not checked
+
+
+def _recorded(run: RunTables) -> list[tuple[str, StepResult]]:
+    """Rows of `steps`, with their protocol_step."""
     steps = run.stream("steps")
-    for row in range(len(steps.get("step_count", ()))):
-        path = str(steps["protocol_step"][row])
-        yield (
-            path,
+    return [
+        (
+            str(steps["protocol_step"][row]),
             StepResult(
                 technique_index=0,
                 step_count=int(steps["step_count"][row]),
@@ -135,6 +167,8 @@ def _recorded(run: RunTables) -> Iterable[tuple[str, StepResult]]:
                 end_current_ampere=float(steps["end_current_ampere"][row]),
             ),
         )
+        for row in range(len(steps.get("step_count", ())))
+    ]
 
 
 def _rebuilt(samples: Mapping[str, Any], count: int, index: int, run_end_second: float) -> StepResult:

@@ -12,11 +12,14 @@ from devices.protocols import Cycler, Environment
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError
 from plans.blocks import (
+    AmplitudeAmpere,
     AmplitudeVolt,
     CellVolt,
     Drift,
     Hertz,
     Hold,
+    Percent,
+    PointsPerDecade,
     Rate,
     Seconds,
     Window,
@@ -30,9 +33,6 @@ from plans.blocks import (
 from plans.execute import Measurement, run_protocol
 from plans.protocol import Item, Protocol
 
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-AmplitudeAmpere = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # rms
-PointsPerDecade = Annotated[int, Field(ge=1, le=100)]
 _WHERE = "impedance_spectrum"
 
 

@@ -147,11 +147,14 @@ Loop.model_rebuild()
 class Protocol(Record):
     """A whole measurement; `model_dump_json()` and `model_validate_json()` carry it to and from text.
 
-    `limits` narrow those of station and cell for this measurement.
+    It ends early after a step that ended for one of `stop_on`, or a loop for one of its own conditions named
+    there: a soft short, say, which later steps would only make worse. `limits` narrow those of station and
+    cell for this measurement.
     """
 
     name: str = Field(min_length=1, max_length=100)
     items: tuple[Item, ...] = Field(min_length=1)
+    stop_on: tuple[LoopEnd, ...] = ()
     limits: Limits | None = None
 
     @model_validator(mode="after")

@@ -96,7 +96,7 @@ def rate_test(
             rest_second=rest_second,
             tag=name,
         )
-        return Loop(tag=name, repeat=cycles, body=body, stop_on=SOFT_SHORT)
+        return Loop(tag=name, repeat=cycles, body=body)
 
-    protocol = Protocol(name="rate_test", items=(rest(rest_second), *map(at, rates)))
+    protocol = Protocol(name="rate_test", items=(rest(rest_second), *map(at, rates)), stop_on=SOFT_SHORT)
     return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)

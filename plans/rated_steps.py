@@ -73,6 +73,7 @@ class CcCv(Record):
     The current is given in A (its magnitude; `direction` has the sign) or as a C-rate (1/h). If the first
     part ends otherwise than at the voltage (by its charge, as a soft short would have it), the second does
     not run: that is why they are two programs, with the circuit open for about a second between them.
+    `until_charge_ah` bounds each of them.
     """
 
     kind: Literal["cc_cv"] = "cc_cv"
@@ -125,6 +126,7 @@ class CcCv(Record):
             direction=self.direction,
             until_time_second=self.hold_second,
             until_current_below_ampere=self.until_current_below_ampere,
+            until_charge_ah=self.until_charge_ah,
             current_range_ampere=self.current_ampere,
             sampling=self.sampling,
         )

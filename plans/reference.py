@@ -15,7 +15,10 @@ from typing import Any
 from labctl.plugins import load_plan, plan_names
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "reference" / "plans.md"
-CELLS: dict[str, str] = {}  # what the examples of some plans need in place of the default cell
+CELLS = {  # what the examples of some plans need in place of the default cell
+    "dc_polarization": "cells/electron-path-bare.yaml",
+    "tortuosity": "cells/ion-path-lic.yaml",
+}
 GIVEN = ("cycler", "cell", "environment", "metadata")  # what the command line and the session bring
 _HEAD = """\
 # Plans
@@ -66,12 +69,9 @@ def example_settings(plan: Callable[..., Any], name: str) -> list[str]:
 
 def example_files(plan: Callable[..., Any], name: str) -> dict[str, str]:
     """Station and cell that the example needs, as packaged with labctl, where the defaults do not do."""
-    found = dict[str, str]()
-    if "environment=environment" in example(plan):
-        found["station"] = "sim-press.yaml"
-    if name in CELLS:
-        found["cell"] = CELLS[name]
-    return found
+    cell = {"cell": CELLS[name]} if name in CELLS else {}
+    with_press = cell or "environment=environment" in example(plan)
+    return {**({"station": "sim-press.yaml"} if with_press else {}), **cell}
 
 
 def as_yaml(value: Any) -> str:

@@ -16,7 +16,7 @@ from labctl.analysis.tables import RunTables
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError
 from plans.execute import Measurement, run_protocol
-from plans.history import History, left_of
+from plans.history import Found, History, left_of
 from plans.protocol import EnvironmentStep, Protocol
 from plans.resumption import Resumption
 from plans.walk import Course, next_visit
@@ -28,8 +28,6 @@ def resume(
     ancestry: Sequence[RunTables],
     cell: Cell,
     environment: Environment | None = None,
-    unrecorded_second: float | None = None,
-    found_running: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """What is left of an interrupted run, as a measurement of its own.
@@ -42,8 +40,6 @@ def resume(
         ancestry: the runs of this protocol so far, the first one first, the interrupted one last.
         cell: the cell record.
         environment: temperature and stack pressure.
-        unrecorded_second: time from the last sample until the instrument was found again; None: not known.
-        found_running: whether the program of the interrupted run was still running then.
         metadata: further keys of the start document.
 
     Raises:
@@ -53,16 +49,22 @@ def resume(
     start = ancestry[-1].start
     protocol = _protocol_of(start)
     _require_same_cell(start, cell)
-    resumption = _resumption(protocol, History.of(ancestry, unrecorded_second, found_running), cell)
+    found = Found(cycler.found_clock_second, cycler.found_running)
+    resumption = _resumption(protocol, History.of(ancestry, found), cell)
     given = {key: start[key] for key in _CARRIED_OVER if key in start}
     return run_protocol(
         cycler,
         protocol,
         cell=cell,
         environment=environment,
-        metadata={**given, **(metadata or {})},
+        metadata={**given, **_found_metadata(found), **(metadata or {})},
         resumption=resumption,
     )
+
+
+def _found_metadata(found: Found) -> dict[str, Any]:
+    """For whoever resumes this run, should it be cut off before it has written what it found."""
+    return {"found_clock_second": found.clock_second, "found_running": found.running}
 
 
 _CARRIED_OVER = ("plan_parameters", "tags", "operator", "note")
@@ -104,7 +106,7 @@ def _resumption(protocol: Protocol, history: History, cell: Cell) -> Resumption:
         at=visit.path,
         metadata={
             "parent_uid": start["uid"],
-            "campaign_uid": start.get("campaign_uid") or history.first_uid,
+            "campaign_uid": start.get("campaign_uid") or history.first.start["uid"],
             "parent_elapsed_s": history.elapsed_second,
         },
         done=done,

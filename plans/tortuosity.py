@@ -10,9 +10,17 @@ from pydantic import ConfigDict, Field, validate_call
 from devices.protocols import Cycler, Environment
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError
-from plans.blocks import AmplitudeVolt, Hertz, Seconds, rest, spectrum, stated
+from plans.blocks import (
+    AmplitudeAmpere,
+    AmplitudeVolt,
+    Hertz,
+    PointsPerDecade,
+    Seconds,
+    rest,
+    spectrum,
+    stated,
+)
 from plans.execute import Measurement, run_protocol
-from plans.impedance import AmplitudeAmpere, PointsPerDecade
 from plans.protocol import Celsius, Item, Protocol, SetTemperature, Soak
 
 # An ion path is some 100 ohm in series with slow electrodes; an electron path with carbon a few ohm and done

@@ -54,6 +54,7 @@ class Course:
     protocol: Protocol
     notes: list[str] = field(default_factory=list)
     _cycle: int = 0
+    _over: bool = False
     _references_ah: dict[str, float] = field(default_factory=dict)  # discharging capacity of a first pass
 
     def walk(self) -> Walk:
@@ -68,6 +69,8 @@ class Course:
         done = _Pass()
         for index, item in enumerate(items):
             path = f"{prefix}{index}"
+            if self._ends(done, path):
+                break
             if isinstance(item, Mark):
                 self._cycle += 1
             elif isinstance(item, Loop):
@@ -77,6 +80,14 @@ class Course:
             else:
                 done.add_steps((yield self._visit(item, path)))
         return done
+
+    def _ends(self, done: _Pass, path: str) -> bool:
+        """Whether something before `path` ends the whole protocol."""
+        met = done.reasons & set(self.protocol.stop_on)
+        if met and not self._over:
+            self.notes.append(f"the protocol ended before step {path}: {' and '.join(sorted(met))}")
+        self._over = self._over or bool(met)
+        return self._over
 
     def _visit(self, item: Item, path: str) -> Visit:
         if isinstance(item, SetTemperature | SetPressure):
@@ -101,6 +112,8 @@ class Course:
         for number in range(loop.repeat):
             done = yield from self._items(loop.body, f"{path}[{number}].")
             whole.add_loop(done)
+            if self._ends(done, f"{path}[{number + 1}]"):
+                break
             if early := done.reasons & set(loop.stop_on):
                 self._note(path, number, " and ".join(sorted(early)))
                 break

@@ -6,6 +6,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from labctl.errors import ConfigurationError
+
 
 class Limits(BaseModel):
     """Hard limits of a station or a cell; None means "not limited here".
@@ -29,11 +31,21 @@ class Limits(BaseModel):
         return self
 
     def narrowed_by(self, other: Limits) -> Limits:
-        """The tighter of both, limit by limit."""
+        """The tighter of both, limit by limit.
+
+        Raises:
+            ConfigurationError: the two windows of voltage do not overlap.
+        """
 
         def tighter(name: str) -> float | None:
             both = [v for v in (getattr(self, name), getattr(other, name)) if v is not None]
             pick = max if "_min_" in name else min
             return pick(both) if both else None
 
-        return Limits(**{name: tighter(name) for name in type(self).model_fields})
+        both = {name: tighter(name) for name in type(self).model_fields}
+        low, high = both["voltage_min_volt"], both["voltage_max_volt"]
+        if low is not None and high is not None and low >= high:
+            raise ConfigurationError(
+                "limits", "voltage_min_volt", low, f"no voltage is allowed: must lie below {high:g} V"
+            )
+        return Limits(**both)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,10 @@ from tests.helpers import Documents
 QUICK: dict[str, Any] = {"soak_second": 60, "rest_second": 60, "frequency_min_hertz": 1.0}
 
 
-@pytest.fixture
-def press(coated_cell: Cell, tmp_path: Path) -> Iterator[Session]:
+@pytest.fixture(scope="module")
+def press(coated_cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     station = load_station(packaged_config("sim-press.yaml"))
-    with open_session(station, coated_cell, tmp_path / "data", fresh_bench=True) as session:
+    with open_session(station, coated_cell, tmp_path_factory.mktemp("press"), fresh_bench=True) as session:
         yield session
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -17,14 +17,17 @@ from tests.plans.own_answer import fresh_pellet, to_voltage, wait
 
 STOICHIOMETRY, REST_SECOND = 0.70, 60.0
 CHARGE_RATE, RATES = 0.5, ("1C", "2C")
+LADDER = ("0.1C", "0.2C", "0.5C", "1C", "2C", "0.1C")
 
 
-def own_capacities_ah(cell: Cell) -> list[float]:
+def own_capacities_ah(
+    cell: Cell, rates: Sequence[str] = RATES, charge_rate: float = CHARGE_RATE
+) -> list[float]:
     """Discharge capacities of the same cycles on the pellet itself."""
     pellet, found = fresh_pellet(cell, STOICHIOMETRY), list[float]()
     wait(pellet, REST_SECOND)
-    for rate in RATES:
-        to_voltage(pellet, cell.current(CHARGE_RATE), cell.voltage_max_volt)
+    for rate in rates:
+        to_voltage(pellet, cell.current(charge_rate), cell.voltage_max_volt)
         wait(pellet, REST_SECOND)
         found.append(to_voltage(pellet, -cell.current(rate), cell.voltage_min_volt))
         wait(pellet, REST_SECOND)
@@ -64,6 +67,26 @@ def test_capacities_are_those_of_the_cell_itself(
     moved = session.bench.cell_state()["charge_ah"]
     charged = sum(steps["step_charging_capacity_ah"]) - sum(steps["step_discharging_capacity_ah"])
     assert charged == pytest.approx(moved, abs=1e-3 * cell.nominal_capacity_ah)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("coating", ["bare", "coated"])
+def test_the_whole_ladder_is_that_of_the_cell_itself(
+    open_sim: Callable[..., Session],
+    documents: Documents,
+    bare_cell: Cell,
+    coated_cell: Cell,
+    coating: str,
+) -> None:
+    cell = bare_cell if coating == "bare" else coated_cell
+    session = open_sim(cell=cell, stoichiometry=STOICHIOMETRY)
+    session.RE.subscribe(documents)
+    session.RE(rate_test(session.cycler, cell=cell, cycles=1, rest_second=REST_SECOND))
+    found = discharges_ah(documents)
+    assert found == pytest.approx(own_capacities_ah(cell, LADDER, 0.1), rel=0.03)
+    assert found[:5] == sorted(found[:5], reverse=True)
+    assert found[-1] == pytest.approx(found[0], rel=0.03)  # back at the first rate
 
 
 def test_symmetric_charges_at_each_rate_and_holds_if_asked(
