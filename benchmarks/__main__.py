@@ -7,11 +7,23 @@ import platform
 import sys
 from datetime import UTC, datetime
 
+from benchmarks.circuit_fit import circuit_fit
 from benchmarks.emstat_lines import emstat_lines
 from benchmarks.gitt_to_store import gitt_to_store
+from benchmarks.loop_stall import loop_stall
+from benchmarks.pellet_ageing import pellet_ageing
 from benchmarks.pellet_step import pellet_step
+from benchmarks.run_engine_documents import run_engine_documents
 
-MEASUREMENTS = (emstat_lines, pellet_step, gitt_to_store)
+MEASUREMENTS = (
+    emstat_lines,
+    run_engine_documents,
+    loop_stall,
+    pellet_step,
+    pellet_ageing,
+    circuit_fit,
+    gitt_to_store,
+)
 
 
 def main() -> None:

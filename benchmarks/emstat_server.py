@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 
@@ -26,7 +27,9 @@ def main(lines: int) -> None:
             with peer:
                 peer.recv(100)
                 peer.sendall(data)
-                peer.recv(100)
+                peer.recv(100)  # the driver asks whether the script has ended; readline just closes
+                with contextlib.suppress(OSError):
+                    peer.sendall(b"iES4HR00B0001\n")
 
 
 if __name__ == "__main__":

@@ -34,8 +34,13 @@ CellFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output")]
 Reference = Annotated[str, typer.Argument(metavar="UID", help="Run: uid, its beginning, last, last-1, ...")]
 Screenshot = Annotated[
-    Path | None, typer.Option("--screenshot", metavar="FILE", help="Render to a PNG and leave")
+    Path | None, typer.Option("--screenshot", metavar="FILE", help="Draw into a .png or .svg file")
 ]
+Panel = Annotated[
+    str | None,
+    typer.Option("--panel", metavar="NAME", help="Show this panel only, e.g. nyquist; several with commas"),
+]
+Theme = Annotated[str, typer.Option("--theme", help="system, dark or light")]
 Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Size of the window or picture in pixels")]
 
 
@@ -111,11 +116,37 @@ def console(
 
 
 @app.command()
-def runs(data: Data = None, limit: int = 20, json: Json = False) -> None:
-    """List the newest runs of the data directory."""
-    from labctl.commands.runs import show_runs
+def runs(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]...", help="In the documents of the run, in any case")
+    ] = None,
+    cell: Annotated[str | None, typer.Option("--cell", metavar="ID", help="Of this cell")] = None,
+    coating: Annotated[
+        str | None, typer.Option("--coating", metavar="NAME", help="Of cells with this coating, or bare")
+    ] = None,
+    plan: Annotated[str | None, typer.Option("--plan", metavar="NAME", help="Of this plan")] = None,
+    station: Annotated[str | None, typer.Option("--station", metavar="NAME", help="Of this station")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option("--status", metavar="STATE", help="running, finished, failed, aborted, interrupted"),
+    ] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="With this tag")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="2026-10-01, or 7d for the last 7 days")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="Up to the end of this day (UTC)")
+    ] = None,
+    data: Data = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Runs on a page")] = 20,
+    page: Annotated[int, typer.Option("--page", min=1, help="1 shows the newest")] = 1,
+    json: Json = False,
+) -> None:
+    """List the runs of the data directory, newest first, or those that are looked for."""
+    from labctl.commands.runs import run_query, show_runs
 
-    _leave(show_runs(data, limit=limit, as_json=json))
+    query = run_query(words or [], cell, coating, plan, station, status, tag, since, until)
+    _leave(show_runs(data, limit=limit, page=page, query=query, as_json=json))
 
 
 @app.command()
@@ -132,12 +163,13 @@ def live(
     data: Data = None,
     screenshot: Screenshot = None,
     size: Size = "1280x720",
-    theme: str = "dark",
+    panel: Panel = None,
+    theme: Theme = "system",
 ) -> None:
     """Open the live window on the newest run (or UID)."""
     from labctl.commands.window import open_live
 
-    _leave(open_live(uid, data, screenshot=screenshot, size=size, theme=theme))
+    _leave(open_live(uid, data, screenshot=screenshot, size=size, theme=theme, panel=panel))
 
 
 @app.command()
@@ -148,17 +180,29 @@ def replay(
     data: Data = None,
     screenshot: Screenshot = None,
     size: Size = "1280x720",
-    theme: str = "dark",
+    panel: Panel = None,
+    theme: Theme = "system",
 ) -> None:
     """Show a stored run again, as if it happened now."""
     from labctl.commands.window import open_replay
 
-    _leave(open_replay(uid, data, speed=speed, source=source, screenshot=screenshot, size=size, theme=theme))
+    _leave(
+        open_replay(
+            uid,
+            data,
+            speed=speed,
+            source=source,
+            screenshot=screenshot,
+            size=size,
+            theme=theme,
+            panel=panel,
+        )
+    )
 
 
 @app.command()
 def analyze(uid: Reference = "last", data: Data = None, json: Json = False) -> None:
-    """Analyse a run: GITT pulses to diffusion times and diffusivities."""
+    """Analyse a run: GITT, impedance spectra, conductivity, tortuosity, polarisation."""
     from labctl.commands.analyze import analyze_stored
 
     _leave(analyze_stored(uid, data, as_json=json))
@@ -192,11 +236,59 @@ def sim(
 
 
 @app.command()
+def export(
+    uids: Annotated[
+        list[str] | None, typer.Argument(metavar="UID...", help="Runs: uids, their beginnings, last, last-1")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="bdf, parquet, csv, xlsx or hdf5")] = "bdf",
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go")] = Path(),
+    campaign: Annotated[
+        str | None, typer.Option("--campaign", metavar="UID", help="All runs of this campaign")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist")] = False,
+    data: Data = None,
+) -> None:
+    """Write runs to files of other tools, with their conditions beside the numbers."""
+    from labctl.commands.exchange import export_runs
+
+    _leave(export_runs(uids or [], data, format=format, output=output, campaign=campaign, force=force))
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    cell: Annotated[
+        Path | None, typer.Option("--cell", metavar="FILE", help="Record of the cell that was measured")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="bdf, mpt or csv [default: by the file]")
+    ] = None,
+    columns: Annotated[
+        Path | None, typer.Option("--columns", metavar="FILE", help="Column map of a csv file")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Import again what was imported before")] = False,
+    data: Data = None,
+) -> None:
+    """Make runs of files of other programs: BDF, BioLogic .mpt, any CSV with a column map."""
+    from labctl.commands.exchange import import_files
+
+    _leave(import_files(files, data, format=format, cell=cell, columns=columns, force=force))
+
+
+@app.command()
 def recover(data: Data = None) -> None:
     """Close runs whose process died: a stop document is added, nothing is lost."""
     from labctl.commands.runs import recover_runs
 
     _leave(recover_runs(data))
+
+
+@app.command()
+def verify(uid: Reference = "last", data: Data = None, json: Json = False) -> None:
+    """Compare the journal of a run with the document store, row by row."""
+    from labctl.commands.verify import verify_stored
+
+    _leave(verify_stored(uid, data, as_json=json))
 
 
 @app.command()

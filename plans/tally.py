@@ -190,6 +190,7 @@ class Tally:
         return min(EXPECTED_HOLD_SECOND, longest or EXPECTED_HOLD_SECOND)
 
     def result(self) -> DryRun:
+        """All of it added up."""
         middle = 0.5 * (self.cell.voltage_min_volt + self.cell.voltage_max_volt)
         environment_rows = self.second / ENVIRONMENT_PERIOD_SECOND if self.records_environment else 0.0
         disk = (

@@ -14,6 +14,7 @@ that change: the mean of both is free of it.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from math import inf, log, nan, pi, sqrt
 from typing import Any
@@ -36,7 +37,12 @@ SQRT_END_SECOND = 60.0  # E against sqrt t is taken from the first time of the f
 
 
 def analyze_run(
-    tables: RunTables, cell: Cell | None = None, *, charge_transfer_second: float = 0.0
+    tables: RunTables,
+    cell: Cell | None = None,
+    *,
+    charge_transfer_second: float = 0.0,
+    net_charge_before_ah: float = 0.0,
+    only: Container[int] | None = None,
 ) -> GittAnalysis:
     """Analyse every pulse of a run.
 
@@ -46,13 +52,16 @@ def analyze_run(
             start document. Without a radius R^2/D is still given, D is NaN.
         charge_transfer_second: R_ct C_dl if known from impedance; fits begin after 5 times this, but not
             before 5 s.
+        net_charge_before_ah: net charge of the run before the first step in the tables, where these are only
+            a part of it.
+        only: the step counts of the pulses that are wanted; their neighbours are looked at, not fitted.
     """
     cell = cell or _recorded_cell(tables.start)
     truth = SimulationTruth.from_start(tables.start)
     radius = cell.particle_radius_metre if cell else None
     capacity = truth.capacity_full_ah if truth else _full_capacity_ah(cell)
     first_second = max(FIRST_SECOND, CHARGE_TRANSFERS * charge_transfer_second)
-    found, skipped = pulses_from_tables(tables)
+    found, skipped = pulses_from_tables(tables, net_charge_before_ah)
     usable = [p for p in found if _enough(p, first_second)]
     kept = {p.step_count for p in usable}
     few = f"fewer than {_FEWEST_SAMPLES} samples in the fit window of pulse or rest"
@@ -60,6 +69,8 @@ def analyze_run(
     ends = [(rest_end(p.before), rest_end(p.after)) for p in usable]
     results = []
     for i, pulse in enumerate(usable):
+        if only is not None and pulse.step_count not in only:
+            continue
         result = analyze_pulse(pulse, *ends[i], _curvature(usable, ends, i), first_second=first_second)
         result = _with_material(replace(result, index=i), radius, capacity, truth)
         results.append(replace(result, flags=_flags(result, _temperature_span(tables, pulse))))

@@ -55,7 +55,9 @@ class RestEnd:
     noise_volt: float
 
 
-def pulses_from_tables(tables: RunTables) -> tuple[list[Pulse], list[SkippedPulse]]:
+def pulses_from_tables(
+    tables: RunTables, net_charge_before_ah: float = 0.0
+) -> tuple[list[Pulse], list[SkippedPulse]]:
     """The pulses of a run in their order, and every current step that is none, with the reason.
 
     A pulse is a cc_charge or cc_discharge step that ended by time or charge, directly between two rests
@@ -64,7 +66,7 @@ def pulses_from_tables(tables: RunTables) -> tuple[list[Pulse], list[SkippedPuls
     steps, samples = tables.stream("steps"), _samples_by_step(tables)
     counts = [int(c) for c in steps.get("step_count", ())]
     rows = {count: {name: column[i] for name, column in steps.items()} for i, count in enumerate(counts)}
-    net_before, net = {}, 0.0
+    net_before, net = {}, net_charge_before_ah
     for count in sorted(rows):
         net_before[count], net = net, net + _charge_ah(rows[count])
     pulses: list[Pulse] = []

@@ -2,33 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from labctl.commands.common import chosen_data, write_json
 from labctl.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from labctl.analysis.tables import RunTables
+    from labctl.cell import Cell
+
+Analysis = tuple[dict[str, Any], "Callable[[], RenderableType]"]  # as JSON, and what makes the table
+
 
 def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
-    """Analyse a GITT run and print the table, or JSON."""
-    from labctl.analysis.gitt import analyze_run
+    """Analyse a run by what was measured in it and print the table, or JSON.
+
+    Raises:
+        ConfigurationError: there is no analysis of what the run measured.
+    """
     from labctl.analysis.tables import tables
     from labctl.store.client import Store
 
     store = Store(chosen_data(data))
     uid = store.resolve(reference)
-    content = tables(store.documents(uid))
-    plan = (content.start or {}).get("plan_name", "unknown")
-    if plan != "gitt":
-        raise ConfigurationError(
-            "labctl analyze", "plan of the run", plan, "only gitt can be analysed so far"
-        )
-    result = analyze_run(content)
+    run = tables(store.documents(uid))
+    plan = str(run.start.get("plan_name", "unknown"))
+    analyze = _BY_PLAN.get(plan, _other(run))
+    if analyze is None:
+        known = f"{', '.join(sorted(_BY_PLAN))}, or any run with impedance spectra"
+        raise ConfigurationError("labctl analyze", "plan of the run", plan, known)
+    plain, table = analyze(run)
     if as_json:
-        write_json({"uid": uid, **result.to_dict()})
+        write_json({"uid": uid, **plain})
         return 0
     from rich.console import Console
 
+    Console().print(table())
+    return 0
+
+
+def _other(run: RunTables) -> Callable[[RunTables], Analysis] | None:
+    """The analysis of a run by a plan that has none of its own, by what is in it."""
+    if "imported" in run.start:
+        return _gitt
+    return _impedance if len(run.stream("impedance").get("step_count", ())) else None
+
+
+def _recorded_cell(run: RunTables) -> Cell:
+    """The cell record in the start document.
+
+    Raises:
+        ConfigurationError: there is none, or it is not whole.
+    """
+    from labctl.cell import Cell
+    from labctl.records import validate_record
+
+    return validate_record(run.start.get("cell") or {}, Cell, where="start document, cell")
+
+
+def _gitt(run: RunTables) -> Analysis:
+    from labctl.analysis.gitt import analyze_run
     from labctl.analysis.gitt_text import result_table
 
-    Console().print(result_table(result))
-    return 0
+    found = analyze_run(run)
+    return found.to_dict(), lambda: result_table(found)
+
+
+def _impedance(run: RunTables) -> Analysis:
+    from labctl.analysis.impedance import analyze_impedance
+    from labctl.analysis.impedance_text import impedance_table
+
+    found = analyze_impedance(run, _recorded_cell(run))
+    return found.to_dict(), lambda: impedance_table(found)
+
+
+def _conductivity(run: RunTables) -> Analysis:
+    from labctl.analysis.conductivity import analyze_conductivity
+    from labctl.analysis.conductivity_text import conductivity_table
+
+    found = analyze_conductivity(run, _recorded_cell(run))
+    return found.to_dict(), lambda: conductivity_table(found)
+
+
+def _tortuosity(run: RunTables) -> Analysis:
+    from labctl.analysis.impedance_text import tortuosity_table
+    from labctl.analysis.tortuosity import analyze_tortuosity
+
+    found = analyze_tortuosity(run, _recorded_cell(run))
+    return found.to_dict(), lambda: tortuosity_table(found)
+
+
+def _polarization(run: RunTables) -> Analysis:
+    from labctl.analysis.impedance_text import polarization_table
+    from labctl.analysis.steady_state import analyze_polarization
+
+    found = analyze_polarization(run, _recorded_cell(run))
+    return found.to_dict(), lambda: polarization_table(found)
+
+
+_BY_PLAN: dict[str, Callable[[RunTables], Analysis]] = {
+    "gitt": _gitt,
+    "impedance_spectrum": _impedance,
+    "conductivity_sweep": _conductivity,
+    "tortuosity": _tortuosity,
+    "dc_polarization": _polarization,
+}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from labctl.analysis.tortuosity import TortuosityPoint, analyze_tortuosity
@@ -48,24 +50,29 @@ def test_the_ionic_resistance_and_the_tortuosity_factor_are_the_true_ones(
         )
 
 
-def test_an_electron_path_cell_gives_both_rails(tmp_path) -> None:
-    with press_session("electron-path-bare", tmp_path) as session:
-        truth, point = session.bench.truth(), measured(session)
-        assert point.electronic_ohm == pytest.approx(truth["electronic_resistance_ohm"], rel=0.01)
-        assert point.ionic_ohm == pytest.approx(truth["ionic_resistance_ohm"], rel=0.03)
-        assert point.tortuosity_factor == pytest.approx(8.0, rel=0.03)
-        assert point.flags == ("contacts",)
-        assert abs(session.bench.cell_state()["charge_ah"]) < 1e-9
+@pytest.fixture(scope="module")
+def electron_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    with press_session("electron-path-bare", tmp_path_factory.mktemp("electrons")) as session:
+        yield session
 
 
-def test_away_from_the_temperature_of_the_record_no_tortuosity_is_given(tmp_path) -> None:
-    with press_session("electron-path-bare", tmp_path) as session:
-        point = measured(session, temperatures_celsius=(40,), soak_second=60)
-        assert point.temperature_celsius == pytest.approx(40, abs=1)
-        assert "temperature" in point.flags
-        assert point.tortuosity_factor != point.tortuosity_factor  # NaN
-        with pytest.raises(ProtocolError, match="temperature_celsius = 70"):
-            measured(session, temperatures_celsius=(70,))
+def test_an_electron_path_cell_gives_both_rails(electron_path: Session) -> None:
+    truth, point = electron_path.bench.truth(), measured(electron_path)
+    assert truth["temperature_kelvin"] == pytest.approx(298.15)
+    assert point.electronic_ohm == pytest.approx(truth["electronic_resistance_ohm"], rel=0.01)
+    assert point.ionic_ohm == pytest.approx(truth["ionic_resistance_ohm"], rel=0.03)
+    assert point.tortuosity_factor == pytest.approx(8.0, rel=0.03)
+    assert point.flags == ("contacts",)
+    assert abs(electron_path.bench.cell_state()["charge_ah"]) < 1e-9
+
+
+def test_away_from_the_temperature_of_the_record_no_tortuosity_is_given(electron_path: Session) -> None:
+    point = measured(electron_path, temperatures_celsius=(40,), soak_second=60)
+    assert point.temperature_celsius == pytest.approx(40, abs=1)
+    assert "temperature" in point.flags
+    assert np.isnan(point.tortuosity_factor)
+    with pytest.raises(ProtocolError, match="temperature_celsius = 70"):
+        measured(electron_path, temperatures_celsius=(70,))
 
 
 def test_a_full_cell_is_refused(idle: Session) -> None:

@@ -1,0 +1,100 @@
+"""The spectra of a run: equivalent circuits, and whether they are spectra of a steady cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from labctl.analysis.circuit import fit_circuit
+from labctl.analysis.circuit_records import FLAGS as CIRCUIT_FLAGS
+from labctl.analysis.circuit_records import CircuitFit, without_nan
+from labctl.analysis.cnls import Complexes, Floats
+from labctl.analysis.kramers_kronig import FLAGS as KRAMERS_KRONIG_FLAGS
+from labctl.analysis.kramers_kronig import KramersKronig, linear_kk
+from labctl.analysis.spectra import Spectrum, spectra
+from labctl.analysis.tables import RunTables
+from labctl.cell import Cell
+
+FLAGS: dict[str, str] = {
+    **CIRCUIT_FLAGS,
+    **KRAMERS_KRONIG_FLAGS,
+    "charge_moved": "more than 0.1 % of the nominal capacity flowed: the cell was not at rest",
+}
+FEWEST_POINTS = 10
+_MOST_CHARGE = 1e-3  # of the nominal capacity
+_RISES = 1.02  # -Im(Z) from a third of a decade above the end to the end of a spectrum that does not close
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumResult:
+    """One spectrum: its conditions and points, its circuit, its Kramers-Kronig test, and all flags."""
+
+    spectrum: Spectrum
+    circuit: CircuitFit
+    kramers_kronig: KramersKronig
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ImpedanceAnalysis:
+    """All spectra of a run with enough points; `skipped` tells of the others."""
+
+    run_uid: str
+    cell_id: str | None
+    results: tuple[SpectrumResult, ...]
+    skipped: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON, without the points: NaN becomes None."""
+        results = [
+            {
+                **one.spectrum.conditions(),
+                "circuit": one.circuit.to_dict(),
+                "kramers_kronig_largest_residual": one.kramers_kronig.largest_residual,
+                "kramers_kronig_rms_residual": one.kramers_kronig.rms_residual,
+                "flags": list(one.flags),
+            }
+            for one in self.results
+        ]
+        plain = {"run_uid": self.run_uid, "cell_id": self.cell_id, "spectra": results}
+        cleaned: dict[str, Any] = without_nan({**plain, "skipped": list(self.skipped)})
+        return cleaned
+
+
+def analyze_impedance(
+    run: RunTables, cell: Cell | None = None, *, arcs: int | None = None
+) -> ImpedanceAnalysis:
+    """Fit and test every spectrum of a run.
+
+    Args:
+        run: the run, from `labctl.analysis.tables.tables`.
+        cell: its nominal capacity judges the charge moved; None leaves that out.
+        arcs: arcs of the circuit, 0 to 5; None takes as many as a spectrum is worth.
+    """
+    found = spectra(run)
+    usable = [one for one in found if len(one.frequency_hertz) >= FEWEST_POINTS]
+    short = [one for one in found if len(one.frequency_hertz) < FEWEST_POINTS]
+    return ImpedanceAnalysis(
+        run_uid=str(run.start.get("uid", "")),
+        cell_id=cell.id if cell else None,
+        results=tuple(_result(one, cell, arcs) for one in usable),
+        skipped=tuple(f"spectrum {one.spectrum_count}: fewer than {FEWEST_POINTS} points" for one in short),
+    )
+
+
+def _result(spectrum: Spectrum, cell: Cell | None, arcs: int | None) -> SpectrumResult:
+    frequency, impedance = spectrum.frequency_hertz, spectrum.impedance_ohm
+    circuit = fit_circuit(frequency, impedance, arcs=arcs, blocking=stays_open(frequency, impedance))
+    test = linear_kk(frequency, impedance)
+    nominal_ah = cell.nominal_capacity_ah if cell is not None and cell.active_material else inf
+    moved = abs(spectrum.moved_charge_ah) > _MOST_CHARGE * nominal_ah
+    flags = (*circuit.flags, *test.flags, *(("charge_moved",) if moved else ()))
+    return SpectrumResult(spectrum, circuit, test, flags)
+
+
+def stays_open(frequency_hertz: Floats, impedance_ohm: Complexes) -> bool:
+    """Whether -Im(Z) still rises towards the lowest frequency: an electrode that blocks or fills up."""
+    before = frequency_hertz >= frequency_hertz[-1] * 10 ** (1 / 3)
+    imaginary = -impedance_ohm.imag
+    return bool(imaginary[-1] > _RISES * imaginary[before][-1])

@@ -1,0 +1,1 @@
+"""Out to other tools: BDF, Parquet, CSV, Excel and HDF5 files of stored runs."""

@@ -1,0 +1,1 @@
+"""In from other tools: files of other instruments and formats become runs like measured ones."""

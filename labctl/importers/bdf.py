@@ -1,0 +1,118 @@
+"""Battery Data Format as CSV: the first row holds labels, units are fixed, current > 0 charges."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labctl.export.bdf_terms import ENVIRONMENT, REQUIRED, TERMS, Term, term_of_heading
+from labctl.importers.rows import FileRows, Floats
+from labctl.importers.table import Kind, read_columns
+from labctl.importers.text import TextFile
+
+_FLOATS = ("voltage_volt", "current_ampere", *ENVIRONMENT)
+_STEP_TYPES = {  # words that the format's ontology gives as common, and labctl's own
+    **{
+        name: name
+        for name in ("rest", "cc_charge", "cc_discharge", "cv_charge", "cv_discharge", "peis", "geis")
+    },
+    "ocv": "rest",
+    "cc_chg": "cc_charge",
+    "cc_dch": "cc_discharge",
+    "cv_chg": "cv_charge",
+    "cv_dch": "cv_discharge",
+}
+
+
+def read_bdf(path: Path) -> FileRows:
+    """The rows of a BDF file in CSV (separated by comma or tab, decimal point).
+
+    Raises:
+        ConfigurationError: names file, line, field and what is allowed.
+    """
+    file = TextFile(path, "utf-8")
+    lines = file.lines()
+    heading_line = next(lines, "")
+    separator = "\t" if "\t" in heading_line else ","
+    headings = [heading.strip().strip('"') for heading in heading_line.split(separator)]
+    terms, notices = _terms(file, headings)
+    wanted: dict[int, Kind] = {position: _kind(term) for position, term in terms.items()}
+    columns, numbers = read_columns(
+        file, lines, headings, wanted, separator=separator, decimal=".", quoted=True
+    )
+    found = {terms[position].name: values for position, values in columns.items()}
+    time, start = _time(found)
+    return FileRows(
+        path=path,
+        sha256=file.sha256,
+        format="bdf",
+        technique="bdf",
+        line_number=numbers,
+        test_time_second=time,
+        columns={name: found[name] for name in _FLOATS if name in found},
+        step_count=found.get("step_count"),
+        step_type=_step_types(found.get("step_type"), notices),
+        step_time_second=found.get("step_time_second"),
+        cycle_count=found.get("cycle_count"),
+        status=found.get("status"),
+        start_unix_second=start,
+        notices=notices,
+    )
+
+
+def looks_like_bdf(heading_line: str) -> bool:
+    """Whether a line names the quantities that every BDF file has."""
+    fields = heading_line.replace("\t", ",").split(",")
+    names = {term.name for heading in fields if (term := term_of_heading(heading.strip().strip('"')))}
+    return {"voltage_volt", "current_ampere"} <= names
+
+
+def _terms(file: TextFile, headings: list[str]) -> tuple[dict[int, Term], list[str]]:
+    terms: dict[int, Term] = {}
+    unknown: list[str] = []
+    for position, heading in enumerate(headings):
+        term = term_of_heading(heading)
+        if term is None:
+            unknown.append(heading)
+        elif any(term.name == other.name for other in terms.values()):
+            raise file.error("heading", heading, f"{term.label} is given twice")
+        else:
+            terms[position] = term
+    names = {term.name for term in terms.values()}
+    for name in REQUIRED:
+        instead = name == "test_time_second" and "unix_time_second" in names
+        if name not in names and not instead:
+            have = ", ".join(itertools.islice(headings, 12)) or "nothing"
+            raise file.error("heading", TERMS[name].label, f"is missing; the file has {have}")
+    return terms, [f"columns not taken over: {', '.join(unknown)}"] if unknown else []
+
+
+def _kind(term: Term) -> Kind:
+    if term.kind == "string":
+        return "text"
+    if term.kind == "integer":
+        return "integer"
+    return "required_number" if term.name in ("test_time_second", "unix_time_second") else "number"
+
+
+def _time(found: dict[str, NDArray[Any]]) -> tuple[Floats, float | None]:
+    """Test time, and the wall time of its zero."""
+    wall = found.get("unix_time_second")
+    time = found.get("test_time_second")
+    if time is None:
+        assert wall is not None  # noqa: S101  (one of them was found among the headings)
+        time = wall - wall[0] if wall.size else wall
+    return time, float(wall[0] - time[0]) if wall is not None and wall.size else None
+
+
+def _step_types(values: NDArray[Any] | None, notices: list[str]) -> NDArray[Any] | None:
+    if values is None:
+        return None
+    words = {word: _STEP_TYPES.get(str(word).lower(), "") for word in np.unique(values.astype(str))}
+    if unknown := [word for word, known in words.items() if word and not known]:
+        notices.append(f"step types of the file that labctl has no word for: {', '.join(unknown)}")
+    return np.array([words[str(value)] for value in values], dtype=object)

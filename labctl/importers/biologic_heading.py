@@ -1,0 +1,181 @@
+"""The heading of BioLogic's text export: technique, instrument, start, settings, columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from math import nan, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labctl.importers.rows import Floats
+from labctl.importers.table import Decimal, parse_number
+from labctl.importers.text import TextFile
+
+_KINDS = ("EC-Lab ASCII FILE", "BT-Lab ASCII FILE")
+_COUNT = re.compile(r"Nb header lines\s*:\s*(\d{1,5})\s*", re.ASCII)
+_FEWEST_LINES, _MOST_LINES = 3, 5000
+TECHNIQUES = {
+    "Open Circuit Voltage": "ocv",
+    "Galvanostatic Cycling with Potential Limitation": "gcpl",
+    "Potentio Electrochemical Impedance Spectroscopy": "peis",
+    "Galvano Electrochemical Impedance Spectroscopy": "geis",
+    "Modulo Bat": "mb",
+    "Chronopotentiometry": "cp",
+    "Chronoamperometry / Chronocoulometry": "ca",
+    "Constant Current": "cc",
+    "Constant Voltage": "cv",
+}
+_STARTED = re.compile(
+    r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}) (\d{1,2})[:.](\d{2})[:.](\d{2})(?:[.,](\d{1,6}))?", re.ASCII
+)
+_DEVICE = re.compile(r"(?P<model>.+?)\s*(?:\(SN (?P<serial>[^)]*)\))?")
+_AMPERE = {"A": 1.0, "mA": 1e-3, "\N{MICRO SIGN}A": 1e-6, "uA": 1e-6, "nA": 1e-9, "pA": 1e-12}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above the data."""
+
+    technique: str
+    columns: list[str]
+    columns_line: int
+    lines: tuple[str, ...]
+    decimal: Decimal
+    start_unix_second: float | None
+    device: dict[str, str]
+    notices: tuple[str, ...]
+
+    def amplitude(self, sequence: NDArray[Any] | None, rows: int) -> tuple[str, Floats]:
+        """Unit and rms value of the excitation of each row; "" and NaN where the settings do not tell it.
+
+        The settings give the amplitude of the sine itself (Va in mV, Ia in its own unit): rms is that over
+        the square root of 2.
+        """
+        volts = self._setting("Va (mV)")
+        if volts:
+            return "V", _of_rows([value / 1e3 / sqrt(2) for value in volts], sequence, rows)
+        currents, units = self._setting("Ia"), self._words("unit Ia")
+        if currents and len(units) == len(currents) and all(unit in _AMPERE for unit in units):
+            scaled = [v * _AMPERE[unit] / sqrt(2) for v, unit in zip(currents, units, strict=True)]
+            return "A", _of_rows(scaled, sequence, rows)
+        return {"geis": "A", "peis": "V"}.get(self.technique, ""), np.full(rows, nan)
+
+    def _setting(self, name: str) -> list[float]:
+        """The numbers of a setting, one per sequence; none if any of them is no number."""
+        values = [parse_number(word, self.decimal) for word in self._words(name)]
+        return [value for value in values if value is not None] if None not in values else []
+
+    def _words(self, name: str) -> list[str]:
+        start = f"{name} "
+        return next((line[len(start) :].split() for line in self.lines if line.startswith(start)), [])
+
+
+def _of_rows(values: Sequence[float], sequence: NDArray[Any] | None, rows: int) -> Floats:
+    """The value of each row's sequence."""
+    if len(set(values)) == 1:
+        return np.full(rows, values[0])
+    if sequence is None or ((sequence < 0) | (sequence >= len(values))).any():
+        return np.full(rows, nan)
+    return np.array(values)[sequence]
+
+
+def read_heading(file: TextFile, lines: Iterator[str]) -> tuple[Heading, Iterator[str]]:
+    """Everything above the data, with the decimal sign of the data, and the lines of data.
+
+    Raises:
+        ConfigurationError: this is no such file, or one of a technique that labctl has no words for.
+    """
+    kind = next(lines, "")
+    if kind.strip() not in _KINDS:
+        raise file.error("kind", kind[:60], f"must be {' or '.join(_KINDS)}")
+    count = _line_count(file, next(lines, ""))
+    above = [line for _, line in zip(range(count - _FEWEST_LINES), lines, strict=False)]
+    columns = (next(lines, "")).split("\t")
+    if file.line_number != count or len(columns) < 2:
+        raise file.error("Nb header lines", count, "that line must name the columns, separated by tabs")
+    if not columns[-1].strip():
+        columns.pop()
+    text = [line.rstrip() for line in above]
+    first = next(lines, "")
+    started, notices = _started(text)
+    return Heading(
+        technique=_technique(file, text),
+        columns=[column.strip() for column in columns],
+        columns_line=count,
+        lines=tuple(text),
+        decimal=_decimal(file, first),
+        start_unix_second=started,
+        device=_device(text),
+        notices=tuple(notices),
+    ), chain([first], lines) if first else lines
+
+
+def _decimal(file: TextFile, first_row: str) -> Decimal:
+    """The decimal sign of the first row of data."""
+    signs = {sign for sign in (".", ",") if sign in first_row}
+    if len(signs) == 2:
+        raise file.error("row", first_row[:80], "has both '.' and ',': which one is the decimal sign?")
+    return "," if signs == {","} else "."
+
+
+def _line_count(file: TextFile, line: str) -> int:
+    match = _COUNT.fullmatch(line)
+    count = int(match[1]) if match else 0
+    if not _FEWEST_LINES <= count <= _MOST_LINES:
+        allowed = f"must be 'Nb header lines : ' and a number from {_FEWEST_LINES} to {_MOST_LINES}"
+        raise file.error("Nb header lines", line[:60], allowed)
+    return count
+
+
+def _technique(file: TextFile, lines: Sequence[str]) -> str:
+    name = next((line.strip() for line in lines if line.strip()), "")
+    for known, short in TECHNIQUES.items():
+        if name == known or (short == "gcpl" and name.startswith(known)):
+            return short
+    allowed = f"must be one of {', '.join(TECHNIQUES)}"
+    raise file.error("technique", name[:80], allowed)
+
+
+def _value(lines: Sequence[str], name: str) -> str:
+    """What stands behind "name :"; "" if no line has it."""
+    start = f"{name} :"
+    return next((line[len(start) :].strip() for line in lines if line.startswith(start)), "")
+
+
+def _device(lines: Sequence[str]) -> dict[str, str]:
+    match = _DEVICE.fullmatch(_value(lines, "Device"))
+    software = next((line.strip() for line in lines if "(software)" in line), "")
+    found = {
+        "maker": "BioLogic",
+        "model": match["model"] if match else "",
+        "serial": (match["serial"] or "") if match else "",
+        "channel": _value(lines, "Run on channel"),
+        "software": software.removesuffix("(software)").strip(),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _started(lines: Sequence[str]) -> tuple[float | None, list[str]]:
+    """Wall time of the start in the time zone of this computer, which the file does not tell."""
+    text = _value(lines, "Acquisition started on")
+    match = _STARTED.fullmatch(text)
+    if match is None:
+        return None, [f"when it was measured is not known ({text!r})" if text else "the file has no date"]
+    first, second = int(match[1]), int(match[2])
+    day_first = "." in text[:3] or first > 12
+    month, day = (second, first) if day_first else (first, second)
+    microsecond = int((match[7] or "0").ljust(6, "0"))
+    clock = (int(match[3]), month, day, int(match[4]), int(match[5]), int(match[6]), microsecond)
+    try:
+        started = datetime(*clock).astimezone()
+    except ValueError:
+        return None, [f"when it was measured is not known ({text!r})"]
+    doubtful = first <= 12 and second <= 12 and first != second and not day_first
+    note = [f"the date {text!r} was read as month/day/year"] if doubtful else []
+    return started.timestamp(), note
