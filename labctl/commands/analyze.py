@@ -33,7 +33,7 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
     plan = str(run.start.get("plan_name", "unknown"))
     analyze = _BY_PLAN.get(plan, _other(run))
     if analyze is None:
-        known = f"{', '.join(sorted(_BY_PLAN))}, or any run with impedance spectra"
+        known = f"{', '.join(sorted(_BY_PLAN))}, or any run with impedance spectra or cycles"
         raise ConfigurationError("labctl analyze", "plan of the run", plan, known)
     plain, table = analyze(run)
     if as_json:
@@ -47,9 +47,14 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
 
 def _other(run: RunTables) -> Callable[[RunTables], Analysis] | None:
     """The analysis of a run by a plan that has none of its own, by what is in it."""
+    has_spectra = bool(len(run.stream("impedance").get("step_count", ())))
     if "imported" in run.start:
-        return _gitt
-    return _impedance if len(run.stream("impedance").get("step_count", ())) else None
+        pulsed = len(run.stream("steps").get("step_count", ())) > 1
+        return _impedance if has_spectra and not pulsed else _gitt
+    if has_spectra:
+        return _impedance
+    cycles = run.stream("steps").get("cycle_count", ())
+    return _cycling if len(cycles) and int(max(cycles)) > 0 else None
 
 
 def _recorded_cell(run: RunTables) -> Cell:
@@ -104,8 +109,19 @@ def _polarization(run: RunTables) -> Analysis:
     return found.to_dict(), lambda: polarization_table(found)
 
 
+def _cycling(run: RunTables) -> Analysis:
+    from labctl.analysis.cycling import analyze_cycles
+    from labctl.analysis.cycling_text import cycling_table
+
+    found = analyze_cycles(run)
+    return found.to_dict(), lambda: cycling_table(found)
+
+
 _BY_PLAN: dict[str, Callable[[RunTables], Analysis]] = {
     "gitt": _gitt,
+    "formation": _cycling,
+    "rate_test": _cycling,
+    "cycle_life": _cycling,
     "impedance_spectrum": _impedance,
     "conductivity_sweep": _conductivity,
     "tortuosity": _tortuosity,
