@@ -51,13 +51,14 @@ class TimeKeeper:
             self._last_test_time_second = 0.0
             self._last_clock_second = self._clock.now()
             self._offset_second = self._last_clock_second  # clock time minus test time within this program
-            self._empty = True
+            self._empty, self._told = True, False
 
     def start_program(self) -> float:
         """Test time (s) of instrument time 0 of the program that starts now."""
         now = self._clock_now()
         with self._lock:
-            t0 = 0.0 if self._empty else self._elapsed(now, at_least_second=1e-3)
+            shortest = 0.0 if self._empty else 1e-3
+            t0 = self._elapsed(now, shortest) if self._told or not self._empty else 0.0
             self._empty = False
             self._last_test_time_second, self._last_clock_second = t0, now
             self._offset_second = now - t0
@@ -73,7 +74,7 @@ class TimeKeeper:
         """Test time (s) of something that happens now, such as an environment reading."""
         now = self._clock_now()
         with self._lock:
-            self._empty = False  # a time has been told: no program may begin before it
+            self._told = True  # no program may begin before it
             return self._elapsed(now, at_least_second=0.0)
 
     def _clock_now(self) -> float:

@@ -9,13 +9,20 @@ EXPECTED_HOLD_SECOND = 1800.0  # a CV step that ends by its current usually ends
 
 
 def expected_second(technique: AnyTechnique, cell: Cell) -> float:
-    """How long (s) a step may take: its time or charge; else a whole capacity, or half an hour at CV."""
+    """How long (s) a step may take: its time or charge; else a whole capacity, or half an hour at CV.
+
+    Raises:
+        ConfigurationError: only a voltage ends the step, and the cell has no active material to charge.
+    """
     if isinstance(technique, Impedance):
         return technique.expected_second
     candidates = [] if technique.longest_second is None else [technique.longest_second]
     if isinstance(technique, ConstantCurrent):
-        charge = technique.until_charge_ah or cell.nominal_capacity_ah
-        candidates.append(charge * 3600.0 / abs(technique.current_ampere))
+        charge_ah = technique.until_charge_ah
+        if charge_ah is None and (cell.active_material is not None or not candidates):
+            charge_ah = cell.nominal_capacity_ah
+        if charge_ah is not None:
+            candidates.append(charge_ah * 3600.0 / abs(technique.current_ampere))
     elif not candidates:
         candidates.append(EXPECTED_HOLD_SECOND)
     return min(candidates)

@@ -164,8 +164,10 @@ class Execution:
 
     def _record_environment(self) -> MsgGenerator[None]:
         """A row of `environment` when one is due."""
+        if self._environment is None:
+            return
         now = self._cycler.test_time_second()
-        if self._environment is None or now < self._environment_due_second:
+        if now < self._environment_due_second:
             return
         self._environment_due_second = now + ENVIRONMENT_PERIOD_SECOND
         self._environment_row.fill({"test_time_second": now, **self._environment.environment()})

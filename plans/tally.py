@@ -151,14 +151,14 @@ class Tally:
         return expected_second(technique, self.cell), 0.0, "time"
 
     def _expected_current(self, technique: ConstantCurrent) -> tuple[float, float, str]:
-        current, capacity = technique.current_ampere, self.cell.nominal_capacity_ah
-        seconds = expected_second(technique, self.cell)
-        charges = current > 0
+        current, seconds = technique.current_ampere, expected_second(technique, self.cell)
+        if self.cell.active_material is None or self.cell.is_symmetric:
+            return seconds, current * seconds / 3600.0, "time"  # nothing in it that takes up charge
+        capacity, charges = self.cell.nominal_capacity_ah, current > 0
         toward = technique.until_voltage_above_volt if charges else technique.until_voltage_below_volt
         if self._held_ah is None:
-            self._held_ah = (
-                0.0 if charges else capacity
-            )  # where the cell stands is not known: the longest way
+            # where the cell stands is not known: the longest way
+            self._held_ah = 0.0 if charges else capacity
         if toward is not None:
             end = self._end_of_charge_ah(current)
             to_limit = max((end - self._held_ah) / current, 0.0) * 3600.0

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from devices.sim.pellet import Pellet
+from devices.sim.cells import restored_cell
 from devices.sim.pellet_parameters import PelletParameters
+from devices.sim.simulated_cell import SimulatedCell
 from labctl.platform import replace_atomically
 
 _CELL_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
@@ -20,28 +21,31 @@ class CellStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def load(self, cell_id: str, parameters: PelletParameters) -> Pellet | None:
-        """The pellet as it was saved, at open circuit; None if it never was.
+    def load(self, cell_id: str, kind: str, parameters: PelletParameters) -> SimulatedCell | None:
+        """The cell as it was saved, at open circuit; None if it never was.
 
         Raises:
-            ValueError: the file is damaged, or belongs to a pellet of another kind.
+            ValueError: the file is damaged, or belongs to a cell of another kind.
         """
         path = self._path(cell_id)
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            pellet = Pellet.from_state(parameters, saved["state"])
+            if saved["kind"] != kind:
+                raise ValueError(f"it is of kind {saved['kind']}, not {kind}")
+            cell = restored_cell(kind, parameters, saved["state"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: no state of this cell ({error}); remove it to begin anew") from None
-        pellet.open_circuit()
-        return pellet
+        cell.open_circuit()
+        return cell
 
-    def save(self, cell_id: str, state: dict[str, Any]) -> None:
-        """Remember a pellet's state."""
+    def save(self, cell_id: str, kind: str, state: dict[str, Any]) -> None:
+        """Remember a cell's state."""
         path = self._path(cell_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_atomically(path, json.dumps({"cell_id": cell_id, "state": state}).encode())
+        content = {"cell_id": cell_id, "kind": kind, "state": state}
+        replace_atomically(path, json.dumps(content).encode())
 
     def _path(self, cell_id: str) -> Path:
         if not _CELL_ID.match(cell_id):

@@ -26,6 +26,7 @@ _ZERO_CELSIUS_KELVIN = 273.15
 _PRIVATE_IDLE_WALL_SECOND = 10.0
 _STOP_WALL_SECOND = 5.0
 _DYING_WALL_SECOND = 2.0
+_CARBON_FREE_CONDUCTIVITY_S_PER_M = 0.02  # of a composite whose particles alone carry electrons; else 1 S/m
 
 
 class BenchClock:
@@ -70,6 +71,7 @@ class BenchHandle:
         self._connection.call(
             "mount",
             cell_id=cell.id,
+            kind=cell.kind,
             parameters=pellet_parameters(cell),
             stoichiometry=stoichiometry,
             renew=stoichiometry is not None,
@@ -179,26 +181,31 @@ def bench_settings(station: Station) -> BenchSettings:
         stoichiometry=simulate.stoichiometry,
         temperature_kelvin=simulate.temperature_celsius + _ZERO_CELSIUS_KELVIN,
         pressure_pa=simulate.pressure_pa,
+        ageing=simulate.ageing,
+        spread=simulate.spread,
         devices={role: device.driver for role, device in station.devices.items() if not device.uses},
     )
 
 
 def pellet_parameters(cell: Cell) -> dict[str, Any]:
     """The simulated pellet's parameters that a cell record gives, as plain JSON in SI units."""
-    density = cell.active_material.density_g_per_cm3
+    material, composite, anode = cell.active_material, cell.composite, cell.anode
+    density = material.density_g_per_cm3 if material else None
     conductivity = cell.electrolyte.conductivity_ms_per_cm
     separator = cell.separator_thickness_mm
+    carbon_free = composite is not None and composite.carbon_mass_fraction == 0
     found: dict[str, Any] = {
-        "active_mass_kg": cell.active_mass_kg,
+        "active_mass_kg": cell.active_mass_kg if material else None,
         "coated": cell.coating is not None,
         "diameter_metre": cell.diameter_mm * 1e-3,
-        "anode_potential_volt": cell.anode_potential_volt,
+        "anode_potential_volt": anode.potential_volt if anode else None,
         "separator_thickness_metre": None if separator is None else separator * 1e-3,
         "particle_radius_metre": cell.particle_radius_metre,
         "active_density_kg_per_m3": None if density is None else density * 1e3,
         "active_volume_fraction": cell.active_volume_fraction,
-        "electrolyte_volume_fraction": cell.composite.electrolyte_volume_fraction,
+        "electrolyte_volume_fraction": cell.electrolyte_volume_fraction,
         "electrolyte_conductivity_s_per_m": None if conductivity is None else conductivity * 0.1,
+        "electronic_conductivity_s_per_m": _CARBON_FREE_CONDUCTIVITY_S_PER_M if carbon_free else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from devices.sim.mounted import TwoPole
+from devices.sim.wire import Wire
 
 
 class Emulator(Protocol):
@@ -52,3 +53,39 @@ class Emulator(Protocol):
     async def close(self) -> None:
         """Switch off and close all endpoints."""
         ...
+
+
+class OnWire:
+    """Endpoints of an emulator that answers on `wire`."""
+
+    wire: Wire
+
+    async def open(self) -> int:
+        """Listen on a free loopback port; its number."""
+        return await self.wire.open()
+
+    def open_pty(self) -> str:
+        """Path of a pseudo-terminal that answers too (POSIX)."""
+        return self.wire.open_pty()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a host is connected by TCP."""
+        return self.wire.connected
+
+
+class WithoutLeads:
+    """What an emulator without leads to the cell says of them."""
+
+    @property
+    def running(self) -> bool:
+        """It does nothing that a change of cell would disturb."""
+        return False
+
+    @property
+    def circuit_closed(self) -> bool:
+        """It has no leads."""
+        return False
+
+    def connect_leads(self, leads: TwoPole, reason: str) -> None:
+        """It has no leads: nothing happens."""

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from devices.sim.clock import VirtualClock
+from devices.sim.emulator import WithoutLeads
 from devices.sim.eurotherm_loop import SENSOR_FAULTS, TemperatureLoop
 from devices.sim.eurotherm_map import Configuration, RegisterMap
 from devices.sim.modbus_server import ModbusUnit
-from devices.sim.mounted import TwoPole
 from devices.sim.record import BenchRecord
 from devices.sim.surroundings import Surroundings
 
@@ -24,7 +24,7 @@ TICK_SECOND = 1.0  # virtual time between two looks of the control loop
 _SETPOINTS = frozenset({2, 24, 25, 35, 276})  # writes that go to the bench's record
 
 
-class Eurotherm3200Emulator:
+class Eurotherm3200Emulator(WithoutLeads):
     """One instrument with its wires; `seed` decides how a jumping sensor jumps.
 
     Args:
@@ -74,19 +74,6 @@ class Eurotherm3200Emulator:
     def connected(self) -> bool:
         """Whether a host is connected by TCP."""
         return self._modbus.connected
-
-    @property
-    def running(self) -> bool:
-        """A change of cell disturbs no temperature."""
-        return False
-
-    @property
-    def circuit_closed(self) -> bool:
-        """It has no leads."""
-        return False
-
-    def connect_leads(self, leads: TwoPole, reason: str) -> None:
-        """It has no leads."""
 
     async def close(self) -> None:
         """Control no more and close all endpoints; the heater stays as it is."""

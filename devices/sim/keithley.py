@@ -13,6 +13,7 @@ import inspect
 from typing import Any
 
 from devices.sim.clock import VirtualClock
+from devices.sim.emulator import OnWire
 from devices.sim.faults import FaultyOutlet, line_fault
 from devices.sim.keithley_actions import ActionCommands
 from devices.sim.keithley_commands import SettingCommands
@@ -47,7 +48,7 @@ _FIXED_WHILE_RUNNING = (
 )
 
 
-class Keithley2450Emulator:
+class Keithley2450Emulator(OnWire):
     """One unit with its wire; `seed` decides its noise and its serial number."""
 
     def __init__(
@@ -86,7 +87,7 @@ class Keithley2450Emulator:
     # ---- what the bench asks
     async def open(self) -> int:
         """Listen on a free loopback port; its number."""
-        port = await self.wire.open()
+        port = await super().open()
         self._server = asyncio.get_running_loop().create_task(self._serve())
         self._server.add_done_callback(_report_failure)
         return port
@@ -94,11 +95,6 @@ class Keithley2450Emulator:
     def open_pty(self) -> str:
         """There is none."""
         raise DeviceError("a Keithley 2450 has no serial port; use its socket address")
-
-    @property
-    def connected(self) -> bool:
-        """Whether a host is connected."""
-        return self.wire.connected
 
     @property
     def running(self) -> bool:
@@ -135,7 +131,6 @@ class Keithley2450Emulator:
         Raises:
             ValueError: no such fault, or an impossible argument.
         """
-        self._record.add("fault", fault=fault, **arguments)
         if fault == "clear":
             self._outlet.clear()
         elif fault == "error":
@@ -144,6 +139,7 @@ class Keithley2450Emulator:
             self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
         else:
             self._outlet.arm(line_fault(fault, arguments))
+        self._record.add("fault", fault=fault, **arguments)
 
     def _fail(self, code: int = 5074, text: str = "Overtemperature, output turned off") -> None:
         self.state.note_error(code, text)

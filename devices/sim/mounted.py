@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.sim.pellet import Pellet
 from devices.sim.pellet_impedance import ComplexArray
+from devices.sim.simulated_cell import SimulatedCell
 
 Array = NDArray[np.float64]
 _RAIL_VOLT = 12.0  # where a galvanostat without a cell ends up: beyond every limit
@@ -97,9 +97,9 @@ class OpenLeads:
 
 
 class MountedPellet:
-    """A pellet in the bench. `cell_id` names its record; its own time is shifted to the bench's clock."""
+    """A cell in the bench. `cell_id` names its record; its own time is shifted to the bench's clock."""
 
-    def __init__(self, cell_id: str, pellet: Pellet, now_second: float) -> None:
+    def __init__(self, cell_id: str, pellet: SimulatedCell, now_second: float) -> None:
         self.cell_id = cell_id
         self.pellet = pellet
         self._offset_second = now_second - pellet.time_second

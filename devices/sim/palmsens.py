@@ -17,6 +17,7 @@ import re
 from typing import Any
 
 from devices.sim.clock import VirtualClock
+from devices.sim.emulator import OnWire
 from devices.sim.faults import FaultyOutlet, line_fault
 from devices.sim.mounted import TwoPole
 from devices.sim.potentiostat import Potentiostat
@@ -37,7 +38,7 @@ _PERIPHERAL_REGISTER, _SERIAL_REGISTER = 0x01, 0x06
 _REGISTER = re.compile(r"([GS])([0-9A-Fa-f]{2})([0-9A-Fa-f]*)\Z")
 
 
-class EmStat4:
+class EmStat4(OnWire):
     """One instrument with its wire; `seed` decides its noise and its serial number."""
 
     def __init__(
@@ -70,19 +71,6 @@ class EmStat4:
         """Whether a script runs."""
         return self._run is not None
 
-    async def open(self) -> int:
-        """Listen on a free loopback port; its number."""
-        return await self.wire.open()
-
-    def open_pty(self) -> str:
-        """Path of a pseudo-terminal that answers too (POSIX)."""
-        return self.wire.open_pty()
-
-    @property
-    def connected(self) -> bool:
-        """Whether a host is connected by TCP."""
-        return self.wire.connected
-
     @property
     def circuit_closed(self) -> bool:
         """Whether the cell switch is closed."""
@@ -109,7 +97,6 @@ class EmStat4:
         Raises:
             ValueError: no such fault, or an impossible argument.
         """
-        self._record.add("fault", fault=fault, **arguments)
         if fault == "clear":
             self._outlet.clear()
         elif fault == "error":
@@ -118,6 +105,7 @@ class EmStat4:
             self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
         else:
             self._outlet.arm(line_fault(fault, arguments))
+        self._record.add("fault", fault=fault, **arguments)
 
     def _fail(self, code: int = 0x0001) -> None:
         if self._run is None:

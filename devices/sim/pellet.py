@@ -16,12 +16,16 @@ from devices.sim.materials import Array
 from devices.sim.pellet_impedance import ComplexArray, impedance
 from devices.sim.pellet_network import build_network
 from devices.sim.pellet_parameters import PelletParameters
+from devices.sim.pellet_rails import (
+    anode_arc,
+    contact_resistance,
+    electrolyte_conductivity,
+    separator_resistance,
+)
 from devices.sim.pellet_schedule import StepSchedule
 from devices.sim.pellet_state import Control, equilibrium, surface_stoichiometry
 from devices.sim.pellet_trajectory import Trajectory
-
-_TEMPERATURES_KELVIN = (200.0, 500.0)  # where Arrhenius laws from 25 to 60 degC may still be extrapolated
-_PRESSURES_PA = (0.0, 1e9)
+from devices.sim.simulated_cell import checked_environment, require
 
 
 class Pellet:
@@ -53,9 +57,9 @@ class Pellet:
             time_second: The present virtual time.
             schedule: Lengths of the internal steps; the default is accurate to a few microvolts.
         """
-        _require("stoichiometry", stoichiometry, (0.0, 1.0))
+        require("stoichiometry", stoichiometry, (0.0, 1.0))
         self._parameters = parameters
-        network = build_network(parameters, *_environment(temperature_kelvin, pressure_pa))
+        network = build_network(parameters, *checked_environment(temperature_kelvin, pressure_pa))
         self._course = Trajectory(
             network,
             Control("open", 0.0),
@@ -101,12 +105,12 @@ class Pellet:
 
     def set_current(self, ampere: float) -> None:
         """Hold a current (A, > 0 charges) from now on."""
-        _require("ampere", ampere, (-math.inf, math.inf))
+        require("ampere", ampere, (-math.inf, math.inf))
         self._course.change(self._course.network, Control("current", float(ampere)))
 
     def set_voltage(self, volt: float) -> None:
         """Hold a terminal voltage (V) from now on; its double layers and arcs decide the current at once."""
-        _require("volt", volt, (-math.inf, math.inf))
+        require("volt", volt, (-math.inf, math.inf))
         self._course.change(self._course.network, Control("voltage", float(volt)))
 
     def open_circuit(self) -> None:
@@ -148,24 +152,36 @@ class Pellet:
 
     def truth(self) -> dict[str, Any]:
         """What a measurement ought to find at the present temperature, pressure and state, as plain JSON."""
-        network, parameters = self._course.network, self._parameters
-        surface = surface_stoichiometry(network, self._course.present_state())
-        area = network.slice_area_m2 * parameters.slices
+        state, parameters = self._course.present_state(), self._parameters
+        network, age = self._course.network.at_age(state.age), state.age
+        contact, rails = network.contact, network.rails
+        surface = surface_stoichiometry(network, state)
+        area = contact.area_m2 * parameters.slices
+        kelvin, pa = network.temperature_kelvin, network.pressure_pa
         grid = np.arange(20, 99) / 100.0
         return {
+            "kind": "full",
             "particle_radius_metre": parameters.particle_radius_metre,
-            "equivalent_radius_metre": network.equivalent_radius_metre,
-            "contact_fraction": network.contact_fraction,
+            "equivalent_radius_metre": contact.radius_metre,
+            "contact_fraction": contact.fraction,
             "contact_area_m2": area,
             "tortuosity_factor": parameters.tortuosity_factor,
             "charge_transfer_resistance_ohm": network.charge_transfer_ohm(surface),
-            "film_resistance_ohm": parameters.film_resistance_ohm_m2 / area,
-            "ionic_resistance_ohm": network.ionic_ohm * parameters.slices,
-            "electronic_resistance_ohm": network.electronic_ohm * parameters.slices,
-            "capacity_full_ah": parameters.full_charge_coulomb / 3600.0,
+            "film_resistance_ohm": contact.film_ohm_m2 / area,
+            "ionic_resistance_ohm": rails.ionic_ohm * parameters.slices,
+            "electronic_resistance_ohm": rails.electronic_ohm * parameters.slices,
+            "separator_resistance_ohm": separator_resistance(parameters, kelvin),
+            "interface_resistance_ohm": contact_resistance(parameters, pa)
+            + float(anode_arc(parameters, kelvin, pa)[0].sum()),
+            "electrolyte_conductivity_s_per_m": electrolyte_conductivity(parameters, kelvin),
+            "capacity_full_ah": network.full_coulomb * age.connected_share / 3600.0,
             "stoichiometry": self.stoichiometry,
-            "temperature_kelvin": network.temperature_kelvin,
-            "pressure_pa": network.pressure_pa,
+            "equivalent_cycles": age.cycles,
+            "isolated_fraction": 1.0 - age.connected_share,
+            "isolated_lithium_ah": age.isolated_coulomb / 3600.0,
+            "side_charge_ah": age.side_coulomb / 3600.0,
+            "temperature_kelvin": kelvin,
+            "pressure_pa": pa,
             "stoichiometry_grid": grid.tolist(),
             "diffusivity_m2_per_s_grid": network.diffusivity(grid).tolist(),
         }
@@ -214,20 +230,6 @@ class Pellet:
 
     def _change_environment(self, temperature_kelvin: float, pressure_pa: float) -> None:
         now = self._course.network
-        kelvin, pa = _environment(temperature_kelvin, pressure_pa)
+        kelvin, pa = checked_environment(temperature_kelvin, pressure_pa)
         if (kelvin, pa) != (now.temperature_kelvin, now.pressure_pa):
             self._course.change(build_network(self._parameters, kelvin, pa), self._course.control)
-
-
-def _environment(temperature_kelvin: float, pressure_pa: float) -> tuple[float, float]:
-    """Both as floats, once they have been found allowed."""
-    _require("temperature_kelvin", temperature_kelvin, _TEMPERATURES_KELVIN)
-    _require("pressure_pa", pressure_pa, _PRESSURES_PA)
-    return float(temperature_kelvin), float(pressure_pa)
-
-
-def _require(field: str, value: float, limits: tuple[float, float]) -> None:
-    low, high = limits
-    if not (math.isfinite(value) and low <= value <= high):
-        allowed = f"must be from {low:g} to {high:g}" if math.isfinite(low) else "must be finite"
-        raise ValueError(f"pellet: {field} = {value!r}: {allowed}")

@@ -23,20 +23,23 @@ def impedance(network: PelletNetwork, state: PelletState, frequency_hertz: Array
     surface = surface_stoichiometry(network, state)
     _, slope, surface_slope = network.interface(state.current_density, surface)
     faradaic = slope - surface_slope * _diffusion(network, state, jw)
-    admittance = network.slice_area_m2 / faradaic + network.slice_capacitance_farad * jw[:, None]
-    slices = len(network.drive)
-    matrix = np.broadcast_to(network.laplacian_siemens, (len(jw), slices, slices)).astype(complex)
+    rails, contact = network.rails, network.contact
+    admittance = contact.area_m2 / faradaic + contact.capacitance_farad * jw[:, None]
+    if network.ageing is not None:
+        admittance += contact.area_m2 * network.ageing.side_slope(state.interface_volt)
+    slices = len(rails.drive)
+    matrix = np.broadcast_to(rails.laplacian_siemens, (len(jw), slices, slices)).astype(complex)
     diagonal = np.arange(slices)
     matrix[:, diagonal, diagonal] += admittance
-    drive = np.broadcast_to(network.drive[:, None].astype(complex), (len(jw), slices, 1))
-    ladder = np.linalg.solve(matrix, drive)[:, :, 0] @ network.drive
-    chains = (network.foster_ohm / (1.0 + jw[:, None] * network.foster_second)).sum(axis=1)
-    return ladder + network.instant_ohm + chains
+    drive = np.broadcast_to(rails.drive[:, None].astype(complex), (len(jw), slices, 1))
+    ladder = np.linalg.solve(matrix, drive)[:, :, 0] @ rails.drive
+    chains = (rails.foster_ohm / (1.0 + jw[:, None] * rails.foster_second)).sum(axis=1)
+    return ladder + rails.instant_ohm + chains
 
 
 def _diffusion(network: PelletNetwork, state: PelletState, jw: ComplexArray) -> ComplexArray:
     """-dx_s/di (m2/A) of each slice at each frequency, shape (F, M)."""
     diffusivity = network.diffusivity(state.mean)
-    rates = np.multiply.outer(diffusivity / network.equivalent_radius_metre**2, network.roots_squared)
-    modes = np.stack([(network.mode_rate / (w + rates)).sum(axis=1) for w in jw])
-    return modes + network.mean_rate / jw[:, None] + network.tail_metre2_rate / diffusivity
+    rates = np.multiply.outer(diffusivity / network.contact.radius_metre**2, network.roots_squared)
+    modes = np.stack([(network.contact.mode_rate / (w + rates)).sum(axis=1) for w in jw])
+    return modes + network.contact.mean_rate / jw[:, None] + network.contact.tail_metre2_rate / diffusivity

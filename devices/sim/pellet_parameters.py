@@ -1,7 +1,7 @@
 """What a simulated pellet is made of: the numbers of one composite cathode | separator | In/InLi cell.
 
 All values are SI and hold at 25 degC and 50 MPa stack pressure unless a name says otherwise; the laws that
-carry them to another temperature and pressure are in `devices.sim.pellet_network`.
+carry them to another temperature and pressure are in `devices.sim.pellet_network` and `pellet_rails`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from devices.sim.ageing import AgeingParameters
 from devices.sim.materials import FARADAY_CONSTANT, Array, oregan_diffusivity
 
 REFERENCE_PRESSURE_PA: Final = (
@@ -52,6 +53,7 @@ class PelletParameters(BaseModel):
     exchange_fade_stoichiometry: float = Field(default=0.93, gt=0.7)
     exchange_fade_width: PositiveFloat = 0.015
     film_resistance_ohm_m2: float = Field(default=0.02, ge=0)
+    film_activation_energy_j_per_mol: float = Field(default=35e3, ge=0)  # that of ions in the electrolyte
     double_layer_capacitance_f_per_m2: PositiveFloat = 0.2
 
     # Diffusivity in the active material: a law of x at 25 degC (O'Regan 2022), or one constant value (m2/s).
@@ -80,6 +82,8 @@ class PelletParameters(BaseModel):
     foster_elements: int = Field(default=12, ge=2)
     contact_pressure_exponent: float = Field(default=0.5, ge=0)  # R_c, R_an ~ P^-0.5 (arXiv:2501.00600)
 
+    ageing: AgeingParameters | None = None  # None: cycles and years leave it as it is
+
     # Resolution: slices across the electrode, eigenmodes in each particle.
     slices: PositiveInt = 10
     modes: PositiveInt = 100
@@ -101,25 +105,10 @@ class PelletParameters(BaseModel):
         return cls(**{**lithium_indium_chloride, **overrides})
 
     @classmethod
-    def for_cell(
-        cls,
-        *,
-        active_mass_kg: float,
-        coated: bool,
-        diameter_metre: float,
-        separator_thickness_metre: float = 0.8e-3,
-        anode_potential_volt: float = 0.62,
-        **overrides: Any,
-    ) -> Self:
-        """The bare or coated pellet in the size of a given cell; further parameters by keyword."""
-        make = cls.coated if coated else cls.bare
-        size = {
-            "active_mass_kg": active_mass_kg,
-            "diameter_metre": diameter_metre,
-            "separator_thickness_metre": separator_thickness_metre,
-            "anode_potential_volt": anode_potential_volt,
-        }
-        return make(**{**size, **overrides})
+    def for_cell(cls, *, coated: bool, ages: bool = False, **given: Any) -> Self:
+        """The bare or coated pellet with what a cell record gives; `ages`: cycles and time leave traces."""
+        make, ageing = (cls.coated, AgeingParameters.coated) if coated else (cls.bare, AgeingParameters.bare)
+        return make(ageing=ageing() if ages else None, **given)
 
     @property
     def area_m2(self) -> float:

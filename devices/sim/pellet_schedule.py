@@ -7,6 +7,7 @@ on how often it is asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -79,10 +80,11 @@ class Interpolant:
     def at(self, times_second: Array) -> Array:
         """Values between the last two step ends; element by element, so equal however times are grouped."""
         root = np.sqrt(times_second - self._change_second)
-        value = np.full_like(root, self._differences[-1])
+        if not self._places:
+            return np.full_like(root, self._differences[-1])
+        value: Any = self._differences[-1]
         for place, difference in zip(reversed(self._places), reversed(self._differences[:-1]), strict=True):
-            value *= root - place
-            value += difference
+            value = value * (root - place) + difference
         return value
 
 

@@ -3,15 +3,13 @@
 Unknown are the faradaic current densities i of the slices. With u(i) from the kinetics a stage of length h
 says
 
-    K u(i) + S i = d,    K = C_dl S / h + L,    d = a I + C_dl S / h u_before
+    K u(i) + S i = d,    K = C_dl S / h + L,    d = a I + C_dl S / h u_before - S i_s
 
 for a given current I. For a given voltage, I = (V + U_anode - sum(v_k) - a . u) / R is eliminated, where R
 holds R_0 and what the RC pairs add within the stage: K gains a a^T / R, and I in d becomes the rest over R.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import get_lapack_funcs
@@ -40,6 +38,7 @@ def solve_stage(
     alpha: Array,
     beta: Array,
     before_volt: Array,
+    side_current_density: Array | float,
     foster_volt: float,
     foster_ohm: float,
     guess: Array,
@@ -53,6 +52,7 @@ def solve_stage(
         alpha: Surface stoichiometry at i = 0, shape (M,).
         beta: Its fall per i (m2/A), shape (M,).
         before_volt: Interface potentials from which the double layers start, shape (M,).
+        side_current_density: i_s (A/m2), which the terminals supply but the particles do not.
         foster_volt: Voltage of all RC pairs without the stage's own current.
         foster_ohm: What that current adds to it per ampere.
         guess: Current densities to begin with (A/m2), shape (M,).
@@ -63,25 +63,17 @@ def solve_stage(
     Raises:
         ConvergenceError: Newton's method found no solution.
     """
-    capacitive = network.slice_capacitance_farad / stage_second
+    rails, capacitive = network.rails, network.contact.capacitance_farad / stage_second
+    right = capacitive * before_volt - network.contact.area_m2 * side_current_density
+    matrix = rails.laplacian_siemens + capacitive * rails.identity
     if not control.holds_voltage:
-        right = network.drive * control.setpoint + capacitive * before_volt
-        i, u = _newton(network, _matrix(network, capacitive, 0.0), right, alpha, beta, guess)
+        i, u = _newton(network, matrix, right + rails.drive * control.setpoint, alpha, beta, guess)
         return i, u, control.setpoint
-    series_ohm = network.instant_ohm + foster_ohm
+    series_ohm = rails.instant_ohm + foster_ohm
     source_volt = control.setpoint + network.parameters.anode_potential_volt - foster_volt
-    right = network.drive * (source_volt / series_ohm) + capacitive * before_volt
-    i, u = _newton(network, _matrix(network, capacitive, 1.0 / series_ohm), right, alpha, beta, guess)
-    return i, u, (source_volt - float(network.drive @ u)) / series_ohm
-
-
-@lru_cache(maxsize=512)  # the steps after a change are always of the same lengths
-def _matrix(network: PelletNetwork, capacitive_siemens: float, series_siemens: float) -> Array:
-    """K (S), read-only."""
-    matrix = network.laplacian_siemens + capacitive_siemens * np.eye(len(network.drive))
-    matrix += series_siemens * np.multiply.outer(network.drive, network.drive)
-    matrix.setflags(write=False)
-    return matrix
+    matrix += rails.drive_squared * (1.0 / series_ohm)
+    i, u = _newton(network, matrix, right + rails.drive * (source_volt / series_ohm), alpha, beta, guess)
+    return i, u, (source_volt - float(rails.drive @ u)) / series_ohm
 
 
 def _newton(
@@ -92,7 +84,7 @@ def _newton(
     The last correction takes i and u along the tangent: Kirchhoff's law is linear in both and so holds to
     rounding, which conserves charge; only the kinetics carries the error of the tangent.
     """
-    area, diagonal, i = network.slice_area_m2, slice(None, None, len(guess) + 1), guess
+    area, diagonal, i = network.contact.area_m2, slice(None, None, len(guess) + 1), guess
     for iteration in range(_ITERATIONS):
         u, slope, surface_slope = network.interface(i, alpha - beta * i)
         total_slope = slope - beta * surface_slope

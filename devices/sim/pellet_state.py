@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from devices.sim.ageing import Age
 from devices.sim.materials import Array, ocp_and_slope
 from devices.sim.pellet_network import PelletNetwork
 
@@ -24,6 +25,7 @@ class PelletState:
         foster_volt: Voltages of the RC pairs, shape (K,).
         current_ampere: Cell current.
         charge_coulomb: Charge through the terminals since the pellet was made.
+        age: What the pellet has gone through.
     """
 
     mean: Array
@@ -34,6 +36,7 @@ class PelletState:
     foster_volt: Array
     current_ampere: float
     charge_coulomb: float
+    age: Age
 
 
 class Control(NamedTuple):
@@ -50,7 +53,7 @@ class Control(NamedTuple):
 
 def equilibrium(network: PelletNetwork, stoichiometry: float) -> PelletState:
     """The rested pellet at one stoichiometry."""
-    slices = len(network.drive)
+    slices = len(network.rails.drive)
     mean = np.full(slices, float(stoichiometry))
     zero = np.zeros(slices)
     return PelletState(
@@ -59,26 +62,28 @@ def equilibrium(network: PelletNetwork, stoichiometry: float) -> PelletState:
         interface_volt=ocp_and_slope(mean)[0],
         current_density=zero,
         current_density_slope=zero,
-        foster_volt=np.zeros_like(network.foster_ohm),
+        foster_volt=np.zeros_like(network.rails.foster_ohm),
         current_ampere=0.0,
         charge_coulomb=0.0,
+        age=Age(path=(float(mean.sum()) / slices,)),
     )
 
 
 def terminal_voltage(network: PelletNetwork, state: PelletState, current_ampere: float) -> float:
     """Cell voltage (V) of a state that carries a current."""
-    series = float(state.foster_volt.sum()) + network.instant_ohm * current_ampere
-    return float(network.drive @ state.interface_volt) + series - network.parameters.anode_potential_volt
+    rails = network.rails
+    series = float(state.foster_volt.sum()) + rails.instant_ohm * current_ampere
+    return float(rails.drive @ state.interface_volt) + series - network.parameters.anode_potential_volt
 
 
 def instant_current(network: PelletNetwork, state: PelletState, control: Control) -> float:
     """Current (A) at the very start of a control, before double layers and RC pairs have moved."""
     if not control.holds_voltage:
         return control.setpoint
-    return (control.setpoint - terminal_voltage(network, state, 0.0)) / network.instant_ohm
+    return (control.setpoint - terminal_voltage(network, state, 0.0)) / network.rails.instant_ohm
 
 
 def surface_stoichiometry(network: PelletNetwork, state: PelletState) -> Array:
     """Stoichiometry at the particle surface of each slice, shape (M,)."""
-    tail = network.tail_metre2_rate / network.diffusivity(state.mean)
+    tail = network.contact.tail_metre2_rate / network.diffusivity(state.mean)
     return state.mean + state.modes.sum(axis=1) - tail * state.current_density

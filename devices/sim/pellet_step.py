@@ -10,12 +10,14 @@ currents. No stage uses a flux from the step's begin: a jump of the current need
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from devices.sim.ageing import Age
 from devices.sim.materials import Array
 from devices.sim.pellet_network import PelletNetwork
+from devices.sim.pellet_rails import Rails
 from devices.sim.pellet_stage import solve_stage
 from devices.sim.pellet_state import Control, PelletState
 
@@ -33,7 +35,8 @@ def advance(network: PelletNetwork, state: PelletState, control: Control, step_s
     """
     dt, i0, u0 = step_second, state.current_density, state.interface_volt
     diffusion = _Diffusion(network, state, dt)
-    foster = _foster_response(network, dt)
+    foster = _foster_response(network.rails, dt)
+    side1 = _side_current(network, u0)
     i1, u1, current1 = solve_stage(
         network,
         control,
@@ -41,11 +44,13 @@ def advance(network: PelletNetwork, state: PelletState, control: Control, step_s
         alpha=diffusion.first_alpha,
         beta=diffusion.first_beta,
         before_volt=u0,
+        side_current_density=side1,
         foster_volt=float(foster.first_decay @ state.foster_volt),
         foster_ohm=foster.first_ohm,
         guess=i0 + state.current_density_slope * (_GAMMA * dt),
     )
     foster_volt = foster.second_decay * state.foster_volt + foster.line_first_ohm * current1
+    side2 = _side_current(network, u1)
     i2, u2, current2 = solve_stage(
         network,
         control,
@@ -53,12 +58,14 @@ def advance(network: PelletNetwork, state: PelletState, control: Control, step_s
         alpha=diffusion.second_alpha(i1),
         beta=diffusion.second_beta,
         before_volt=u0 + (u1 - u0) * (_REST / _GAMMA),
+        side_current_density=side2,
         foster_volt=float(foster_volt.sum()),
         foster_ohm=foster.second_ohm,
         guess=i1 + (i1 - i0) * (_REST / _GAMMA),
     )
+    mean = state.mean - network.contact.mean_rate * dt * (_REST * i1 + _GAMMA * i2)
     return PelletState(
-        mean=state.mean - network.mean_rate * dt * (_REST * i1 + _GAMMA * i2),
+        mean=mean,
         modes=diffusion.modes(i1, i2),
         interface_volt=u2,
         current_density=i2,
@@ -66,6 +73,35 @@ def advance(network: PelletNetwork, state: PelletState, control: Control, step_s
         foster_volt=foster_volt + foster.line_second_ohm * current2,
         current_ampere=current2,
         charge_coulomb=state.charge_coulomb + dt * (_REST * current1 + _GAMMA * current2),
+        age=_older(network, state, mean, u2, _REST * side1 + _GAMMA * side2, dt),
+    )
+
+
+def _side_current(network: PelletNetwork, interface_volt: Array) -> Array | float:
+    """Side current density (A/m2) at the potentials from which a stage starts: it changes slowly."""
+    return 0.0 if network.ageing is None else network.ageing.side_current(interface_volt)
+
+
+def _older(
+    network: PelletNetwork,
+    before: PelletState,
+    mean: Array,
+    interface_volt: Array,
+    side_current_density: Any,
+    step_second: float,
+) -> Age:
+    """The age after a step with this side current that ends with these means and potentials."""
+    ageing, age, average = network.ageing, before.age, network.rails.average
+    if ageing is None:
+        return age
+    side_ampere = network.contact.area_m2 * len(mean) * float(side_current_density @ average)
+    volts = float(before.interface_volt @ average), float(interface_volt @ average)
+    return ageing.after(
+        age,
+        float(mean @ average),
+        network.full_coulomb,
+        side_coulomb=step_second * side_ampere,
+        film_growth=ageing.film_growth(*volts, step_second),
     )
 
 
@@ -88,15 +124,19 @@ def _response(exponent: Array) -> _Response:
 
     Below `_SMALLEST_EXPONENT` the gains are those at it, to a part in 10^6; the decays are exact.
     """
-    y = np.maximum(exponent, _SMALLEST_EXPONENT)
-    excess, inverse = y - exponent, 1.0 / y
+    y = np.maximum(exponent, _SMALLEST_EXPONENT) if exponent.min() < _SMALLEST_EXPONENT else exponent
+    inverse = 1.0 / y
     early, late = np.exp(y * -_GAMMA), np.exp(-y)
     whole = (1.0 - late) * inverse
     line_second = ((1.0 - whole) * inverse - _GAMMA * whole) * (1.0 / _REST)
+    early_gain = (1.0 - early) * inverse
+    if y is not exponent:
+        excess = y - exponent
+        early, late = early + _GAMMA * excess, late + excess
     return _Response(
-        early_decay=early + _GAMMA * excess,
-        early_gain=(1.0 - early) * inverse,
-        late_decay=late + excess,
+        early_decay=early,
+        early_gain=early_gain,
+        late_decay=late,
         line_first=whole - line_second,
         line_second=line_second,
     )
@@ -111,21 +151,22 @@ class _Diffusion:
     """
 
     def __init__(self, network: PelletNetwork, state: PelletState, step_second: float) -> None:
-        fluxes = np.multiply.outer(_INSTANTS * (step_second * network.mean_rate), state.current_density)
+        contact = network.contact
+        fluxes = np.multiply.outer(_INSTANTS * (step_second * contact.mean_rate), state.current_density)
         first, middle, second = network.diffusivity(state.mean - fluxes)
-        rate = middle * (step_second / network.equivalent_radius_metre**2)
+        rate = middle * (step_second / contact.radius_metre**2)
         self._response = response = _response(np.multiply.outer(rate, network.roots_squared))
-        self._first_step = middle / first * (network.mode_rate * step_second)
-        self._second_step = middle / second * (network.mode_rate * step_second)
-        stage_mean = network.mean_rate * (_GAMMA * step_second)
+        self._first_step = middle / first * (contact.mode_rate * step_second)
+        self._second_step = middle / second * (contact.mode_rate * step_second)
+        stage_mean = contact.mean_rate * (_GAMMA * step_second)
         self.first_alpha = state.mean + (state.modes * response.early_decay).sum(axis=1)
-        self.first_beta = network.tail_metre2_rate / first + stage_mean
+        self.first_beta = contact.tail_metre2_rate / first + stage_mean
         self.first_beta += self._first_step * response.early_gain.sum(axis=1)
         self._decayed = state.modes * response.late_decay
         self._second_alpha = state.mean + self._decayed.sum(axis=1)
         self._second_of_first = self._first_step * response.line_first.sum(axis=1)
-        self._second_of_first += network.mean_rate * (_REST * step_second)
-        self.second_beta = network.tail_metre2_rate / second + stage_mean
+        self._second_of_first += contact.mean_rate * (_REST * step_second)
+        self.second_beta = contact.tail_metre2_rate / second + stage_mean
         self.second_beta += self._second_step * response.line_second.sum(axis=1)
 
     def second_alpha(self, first: Array) -> Array:
@@ -151,9 +192,9 @@ class _FosterResponse(NamedTuple):
 
 
 @lru_cache(maxsize=512)  # the steps after a change are always of the same lengths
-def _foster_response(network: PelletNetwork, step_second: float) -> _FosterResponse:
-    exponent = step_second / network.foster_second
-    response, ohm = _response(exponent), network.foster_ohm * exponent
+def _foster_response(rails: Rails, step_second: float) -> _FosterResponse:
+    exponent = step_second / rails.foster_second
+    response, ohm = _response(exponent), rails.foster_ohm * exponent
     return _FosterResponse(
         first_decay=response.early_decay,
         first_ohm=float((ohm * response.early_gain).sum()),

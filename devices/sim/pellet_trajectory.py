@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from devices.sim.ageing import Age
 from devices.sim.materials import Array
 from devices.sim.pellet_network import PelletNetwork
 from devices.sim.pellet_schedule import Interpolant, StepSchedule
@@ -90,6 +91,8 @@ class Trajectory:
                 step.curve,
                 None,
             )
+            if self.network.ageing is not None:
+                self.network = self.network.at_age(step.state.age)
             self._step_second = self._schedule.following(
                 self._step_second,
                 is_open=self.control.mode == "open",
@@ -137,7 +140,7 @@ class Trajectory:
         """Go on from a `to_dict()`, whose network this is."""
         mode, setpoint = saved["control"]
         self.network, self.control = network, Control(mode, setpoint)
-        begin = {name: _array(value) for name, value in saved["begin_state"].items()}
+        begin = {name: _restored(name, value) for name, value in saved["begin_state"].items()}
         self._start(saved["begin_second"], PelletState(**begin), after_environment=saved["after_environment"])
         self._time_second, self._step_second = saved["time_second"], saved["step_second"]
         self._change_second = saved["change_second"]
@@ -147,6 +150,7 @@ class Trajectory:
         """Begin a new sequence of steps at the present."""
         self._time_second = self._begin_second = self._change_second = time_second
         self._state = state
+        self.network = self.network.at_age(state.age)
         self._inside: PelletState | None = None
         self._step: _Step | None = None
         self._after_environment = after_environment
@@ -169,8 +173,12 @@ class Trajectory:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Age):
+        return {**value._asdict(), "path": list(value.path)}
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _array(value: Any) -> Any:
+def _restored(name: str, value: Any) -> Any:
+    if name == "age":
+        return Age(**{**value, "path": tuple(value["path"])})
     return np.array(value) if isinstance(value, list) else value

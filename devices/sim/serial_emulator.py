@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from devices.sim.clock import VirtualClock
+from devices.sim.emulator import OnWire, WithoutLeads
 from devices.sim.faults import LINE_FAULTS, FaultyOutlet, LineFault
-from devices.sim.mounted import TwoPole
 from devices.sim.record import BenchRecord
 from devices.sim.wire import Wire
 
@@ -27,7 +27,7 @@ class _TerminatedWire(Wire):
         super().write(data.replace(b"\n", self._end))
 
 
-class SerialEmulator:
+class SerialEmulator(OnWire, WithoutLeads):
     """An instrument that answers lines; a kind of instrument adds `_answer` and its own faults.
 
     Args:
@@ -53,33 +53,6 @@ class SerialEmulator:
 
     def _repair(self) -> None:
         """End the instrument's own faults."""
-
-    # ---- endpoints
-    async def open(self) -> int:
-        """Listen on a free loopback port; its number."""
-        return await self.wire.open()
-
-    def open_pty(self) -> str:
-        """Path of a pseudo-terminal that answers too (POSIX)."""
-        return self.wire.open_pty()
-
-    @property
-    def connected(self) -> bool:
-        """Whether a host is connected by TCP."""
-        return self.wire.connected
-
-    @property
-    def running(self) -> bool:
-        """Whether it is doing something that a change of cell would disturb."""
-        return False
-
-    @property
-    def circuit_closed(self) -> bool:
-        """It has no leads."""
-        return False
-
-    def connect_leads(self, leads: TwoPole, reason: str) -> None:
-        """It has no leads: nothing happens."""
 
     async def close(self) -> None:
         """Switch off."""

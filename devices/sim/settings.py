@@ -22,6 +22,8 @@ class BenchSettings(BaseModel):
     stoichiometry: float = Field(gt=0, lt=1)
     temperature_kelvin: PositiveFloat
     pressure_pa: PositiveFloat
+    ageing: bool = True
+    spread: float = Field(default=0.0, ge=0, le=0.3)
     devices: dict[str, str]
 
     def same_bench(self, other: BenchSettings) -> bool:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from devices.sim.alicat import AlicatPcd
 from devices.sim.cell_store import CellStore
+from devices.sim.cells import cell_parameters, new_cell
 from devices.sim.clock import VirtualClock
 from devices.sim.control import ControlServer
 from devices.sim.coupling import Coupling
@@ -23,8 +23,6 @@ from devices.sim.keithley import Keithley2450Emulator
 from devices.sim.mark10 import Mark10Gauge
 from devices.sim.mounted import MountedPellet
 from devices.sim.palmsens import EmStat4
-from devices.sim.pellet import Pellet
-from devices.sim.pellet_parameters import PelletParameters
 from devices.sim.record import BenchRecord
 from devices.sim.settings import BenchSettings, pace
 from devices.sim.surroundings import Surroundings, SurroundingsParameters
@@ -68,7 +66,7 @@ class Bench:
             for role, driver in sorted(settings.devices.items())
         }
         self._cell: MountedPellet | None = None
-        self._parameters: dict[str, Any] = {}
+        self._kind, self._parameters = "", {}
         self._saved_second = 0.0
         self._token = secrets.token_urlsafe(32)
         self._control = ControlServer(self._token, self._verbs())
@@ -104,7 +102,7 @@ class Bench:
         cell = self._cell
         if cell is None or self._running() or cell.pellet.time_second == self._saved_second:
             return
-        self._store.save(cell.cell_id, cell.state())
+        self._store.save(cell.cell_id, self._kind, cell.state())
         self._saved_second = cell.pellet.time_second
 
     def idle_wall_second(self) -> float:
@@ -127,7 +125,7 @@ class Bench:
             "speed": lambda speed: self._clock.set_speed(pace(speed)),
             "mount": self._mount,
             "cell": self._cell_state,
-            "truth": lambda: self._mounted().pellet.truth(),
+            "truth": lambda: self._present_cell().pellet.truth(),
             "impedance": self._impedance,
             "surroundings": self._surroundings_state,
             "record": self._record.entries,
@@ -145,51 +143,50 @@ class Bench:
     def _mount(
         self,
         cell_id: str,
+        kind: str,
         parameters: dict[str, Any],
         stoichiometry: float | None = None,
         renew: bool = False,
     ) -> bool:
         """Put a cell onto the leads; False if it was there already.
 
-        It goes on from its saved state; without one, or with `renew`, a new pellet begins at `stoichiometry`
-        (by default the station's).
+        It goes on from its saved state; without one, or with `renew`, a new one begins, a full cell at
+        `stoichiometry` (by default the station's).
         """
-        cell = self._cell
-        if cell is not None and not renew and (cell.cell_id, self._parameters) == (cell_id, parameters):
+        cell, settings = self._cell, self._settings
+        there = (cell.cell_id, self._kind, self._parameters) if cell else None
+        if there == (cell_id, kind, parameters) and not renew:
             return False
         if self._running():
             mounted = cell.cell_id if cell else "none"
             raise DeviceError(f"cell {cell_id}: a program runs (mounted is {mounted}); stop it first")
-        try:
-            checked = PelletParameters.for_cell(**parameters)
-        except (ValidationError, TypeError) as error:
-            raise ValueError(f"cell {cell_id}: {error}") from None
-        pellet = None if renew else self._store.load(cell_id, checked)
-        if pellet is None:
-            pellet = self._new_pellet(checked, stoichiometry)
+        checked = cell_parameters(
+            cell_id, parameters, ages=settings.ageing, seed=settings.seed, spread=settings.spread
+        )
+        made = None if renew else self._store.load(cell_id, kind, checked)
+        if made is None:
+            made = new_cell(
+                kind,
+                checked,
+                stoichiometry=settings.stoichiometry if stoichiometry is None else stoichiometry,
+                temperature_kelvin=self._surroundings.temperature_kelvin,
+                pressure_pa=self._surroundings.stack_pressure_pa,
+                time_second=self._clock.now,
+            )
         self.save()
-        self._connect(MountedPellet(cell_id, pellet, self._clock.now), parameters)
+        self._kind, self._parameters = kind, parameters
+        self._connect(MountedPellet(cell_id, made, self._clock.now))
         return True
 
-    def _new_pellet(self, parameters: PelletParameters, stoichiometry: float | None) -> Pellet:
-        return Pellet(
-            parameters,
-            stoichiometry=self._settings.stoichiometry if stoichiometry is None else stoichiometry,
-            temperature_kelvin=self._surroundings.temperature_kelvin,
-            pressure_pa=self._surroundings.stack_pressure_pa,
-            time_second=self._clock.now,
-        )
-
-    def _connect(self, cell: MountedPellet, parameters: dict[str, Any]) -> None:
+    def _connect(self, cell: MountedPellet) -> None:
         for instrument in self._instruments.values():
             instrument.connect_leads(cell, f"mount {cell.cell_id}")
         self._coupling.mount(cell)
-        self._cell, self._parameters, self._saved_second = cell, parameters, cell.pellet.time_second
+        self._cell, self._saved_second = cell, cell.pellet.time_second
         self._record.add("mount", cell_id=cell.cell_id, stoichiometry=cell.pellet.stoichiometry)
 
     def _cell_state(self) -> dict[str, Any]:
-        cell = self._mounted()
-        cell.advance_to(self._clock.now)
+        cell = self._present_cell()
         volt, ampere = cell.reading()
         return {
             "cell_id": cell.cell_id,
@@ -205,9 +202,7 @@ class Bench:
         self._instrument(role).inject(fault, **(arguments or {}))
 
     def _impedance(self, frequency_hertz: list[float]) -> list[tuple[float, float]]:
-        cell = self._mounted()
-        cell.advance_to(self._clock.now)
-        values = cell.pellet.impedance(np.asarray(frequency_hertz, dtype=float))
+        values = self._present_cell().pellet.impedance(np.asarray(frequency_hertz, dtype=float))
         return [(float(z.real), float(z.imag)) for z in values]
 
     def _surroundings_state(self) -> dict[str, float]:
@@ -226,9 +221,11 @@ class Bench:
             raise ValueError(f"role = {role!r}: must be one of {', '.join(self._instruments)}")
         return self._instruments[role]
 
-    def _mounted(self) -> MountedPellet:
+    def _present_cell(self) -> MountedPellet:
+        """The mounted cell, at the present instant."""
         if self._cell is None:
             raise DeviceError(f"station {self._settings.station}: no cell is mounted")
+        self._cell.advance_to(self._clock.now)
         return self._cell
 
     def _running(self) -> bool:

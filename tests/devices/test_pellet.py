@@ -88,7 +88,7 @@ def test_voltage_and_current_do_not_depend_on_how_the_questions_are_grouped(cont
     times = 100.0 + np.geomspace(1e-3, 900.0, 300)
 
     def prepared() -> Pellet:
-        pellet = Pellet(PelletParameters.coated(), stoichiometry=0.6)
+        pellet = Pellet(PelletParameters.for_cell(coated=True, ages=True), stoichiometry=0.6)
         pellet.set_current(0.2 * ONE_C_AMPERE)
         run_until(pellet, 100.0)
         change = {
@@ -146,7 +146,7 @@ def test_voltage_control_holds_the_voltage_while_the_current_decays() -> None:
 
 @pytest.mark.parametrize("volt", [-20.0, 0.0, 2.0, 4.5, 10.0])
 def test_any_voltage_can_be_held(volt: float) -> None:
-    pellet = Pellet(PelletParameters.coated(), stoichiometry=0.7)
+    pellet = Pellet(PelletParameters.for_cell(coated=True, ages=True), stoichiometry=0.7)
     pellet.set_voltage(volt)
     run_until(pellet, 2000.0)
     assert pellet.voltage_volt == volt
@@ -155,7 +155,7 @@ def test_any_voltage_can_be_held(volt: float) -> None:
 
 @pytest.mark.parametrize("rate", [-5.0, 5.0])
 def test_far_beyond_empty_or_full_the_voltage_stays_finite_and_the_charge_exact(rate: float) -> None:
-    pellet = Pellet(PelletParameters.bare(), stoichiometry=0.7)
+    pellet = Pellet(PelletParameters.for_cell(coated=False, ages=True), stoichiometry=0.7)
     pellet.set_current(rate * ONE_C_AMPERE)
     run_until(pellet, 3000.0)
     assert np.isfinite(pellet.voltage_volt)
@@ -168,7 +168,11 @@ def test_sudden_changes_of_everything_with_far_too_long_steps_are_still_solved(s
     random = np.random.default_rng(seed)
     first = 10.0 ** random.uniform(-5.0, 2.0)
     long_steps = StepSchedule(first_second=first, first_environment_second=first, growth=3.0)
-    pellet = Pellet(PelletParameters.bare(slices=3, modes=30), stoichiometry=0.7, schedule=long_steps)
+    pellet = Pellet(
+        PelletParameters.for_cell(coated=False, ages=True, slices=3, modes=30),
+        stoichiometry=0.7,
+        schedule=long_steps,
+    )
     changes = [
         lambda: pellet.set_current(random.normal() * 5e-3),
         lambda: pellet.set_voltage(random.uniform(-1.0, 5.0)),
@@ -185,7 +189,7 @@ def test_sudden_changes_of_everything_with_far_too_long_steps_are_still_solved(s
 
 @pytest.mark.parametrize("control", ["current", "voltage", "open"])
 def test_a_pellet_restored_from_json_goes_on_with_equal_floats(control: str) -> None:
-    parameters = PelletParameters.coated()
+    parameters = PelletParameters.for_cell(coated=True, ages=True)
     pellet = Pellet(
         parameters, stoichiometry=0.6, temperature_kelvin=310.0, pressure_pa=30e6, time_second=7.0
     )

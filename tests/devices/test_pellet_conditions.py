@@ -155,7 +155,7 @@ def test_truth_is_plain_and_agrees_with_the_parameters() -> None:
     assert len(truth["stoichiometry_grid"]) == len(truth["diffusivity_m2_per_s_grid"]) == 79
     index = truth["stoichiometry_grid"].index(0.5)
     assert truth["diffusivity_m2_per_s_grid"][index] == pytest.approx(7.3e-15, rel=0.03)
-    assert all(isinstance(value, (float, list)) for value in truth.values())
+    assert all(isinstance(value, (float, list, str)) for value in truth.values())
 
 
 @pytest.mark.parametrize(

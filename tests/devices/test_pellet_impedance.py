@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from devices.sim.ageing import AgeingParameters
 from devices.sim.materials import FARADAY_CONSTANT, ocp_and_slope
 from devices.sim.pellet import Pellet
 from devices.sim.pellet_parameters import PelletParameters
 
 ONE_C_AMPERE = 200.0 * 8.4e-6  # 200 mAh/g times the active mass of the default pellet, kg -> A
-PELLETS = {"bare": PelletParameters.bare(), "coated": PelletParameters.coated()}
+PELLETS = {
+    "bare": PelletParameters.bare(),
+    "coated": PelletParameters.coated(),
+    "ageing": PelletParameters.for_cell(coated=False, ages=True),
+}
 
 
 def run_until(pellet: Pellet, time_second: float) -> None:
@@ -47,7 +52,7 @@ def test_fundamental_of_a_square_wave_is_the_impedance(pellet_name: str, frequen
         volts = voltages(pellet, begin + roots**2) - rested
         halves.append(sign * (volts * phase).sum())
         run_until(pellet, begin + half_second)
-    voltage_integral = 0.5 * (halves[-2] + halves[-1])  # one whole period, folded: no mean, no drift
+    voltage_integral = 0.25 * (halves[-3] + 2.0 * halves[-2] + halves[-1])  # no mean, no drift
     current_integral = amplitude * half_second * 2.0 / (1j * np.pi)
     assert abs(voltage_integral / current_integral - expected) < 5e-3 * abs(expected)
 
@@ -126,3 +131,16 @@ def test_diffusion_is_that_of_a_sphere() -> None:
     instant = Pellet(parameters.model_copy(update={"diffusivity": 1e-3}), stoichiometry=x)
     series = instant.impedance(np.array([1.0]))[0].real
     assert pellet.impedance(frequency) - series == pytest.approx(sphere, rel=2e-3)
+
+
+def test_at_the_lowest_frequencies_a_leaky_pellet_is_a_resistance() -> None:
+    leaky = AgeingParameters.bare(side_current_density_a_per_m2=5e-3)
+    pellet = Pellet(PelletParameters.coated(ageing=leaky), stoichiometry=0.31)
+    ideal = Pellet(PelletParameters.coated(), stoichiometry=0.31)
+    frequency = np.array([1e-8])
+    side = 5e-3 * np.exp((pellet.voltage_volt + 0.62 - 4.2) / 0.08)
+    limited = side / (1.0 + side / 0.1)
+    slope = limited * (1.0 - limited / 0.1) / 0.08 * pellet.truth()["contact_area_m2"]
+    assert abs(ideal.impedance(frequency)[0]) > 1e6
+    assert pellet.impedance(frequency)[0].real == pytest.approx(1.0 / slope, rel=0.05)
+    assert abs(pellet.impedance(frequency)[0].imag) < 1e-2 / slope
