@@ -23,6 +23,7 @@ class ConsoleTools:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._data = session.data_directory
+        self._windows: list[subprocess.Popen[bytes]] = []
 
     def runs(self, limit: int = 20) -> None:
         """List the newest runs."""
@@ -48,7 +49,9 @@ class ConsoleTools:
 
     def replay(self, uid: str = "last", speed: float | None = None) -> None:
         """Show a stored run again in a window; `speed` times cell time, None as fast as possible."""
-        full = find_run(self._data, uid).uid
+        from labctl.store.client import Store
+
+        full = Store(self._data).resolve(uid)
         self._window("replay", full, "--speed", "max" if speed is None else f"{speed:g}")
 
     def analyze(self, uid: str = "last") -> None:
@@ -59,7 +62,8 @@ class ConsoleTools:
 
     def _window(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "labctl", *arguments, "--data", str(self._data)]
-        subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+        self._windows = [window for window in self._windows if window.poll() is None]
+        self._windows.append(subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL))
 
 
 def console_namespace(session: Session) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def start_console(
     with open_session(station, cell, directory, fresh_bench=fresh, context_managers=[PauseAtOnce]) as session:
         from labctl.store.service import start_service_in_background
 
-        start_service_in_background(directory)
+        start_service_in_background(directory, station)
         config = Config()
         config.TerminalInteractiveShell.banner1 = _banner(session)
         config.TerminalIPythonApp.display_banner = True
@@ -140,7 +144,8 @@ def _banner(session: Session) -> str:
     return (
         f"labctl: station {session.station.name}, cell {session.cell.id} ({coating}), "
         f"data in {session.data_directory}\n"
-        f"  plans: {plans}    e.g. RE({plan_names()[0]}(cycler, cell=cell, pulses=3))    help: gitt?\n"
-        "  live()  runs()  show()  replay()  analyze()  data()  store\n"
+        f"  plans: {plans}\n"
+        "  e.g. RE(gitt(cycler, cell=cell, pulses=3))    help: gitt?\n"
+        "  live()  runs()  show()  replay()  analyze()  data()  resume()  store\n"
         "  Ctrl-C opens the circuit and pauses; then RE.resume(), RE.abort() or RE.stop()\n"
     )

@@ -49,6 +49,11 @@ def wait_until(condition: Callable[[], bool], timeout_second: float = 20.0) -> N
         threading.Event().wait(0.02)
 
 
+def until(qtbot: Any, condition: Callable[[], Any]) -> None:
+    """Let Qt go on until `condition` holds; patient, for busy machines."""
+    qtbot.waitUntil(condition, timeout=20_000)
+
+
 def in_background(action: Callable[[], Any]) -> threading.Thread:
     """Run `action` in a thread of its own."""
     thread = threading.Thread(target=action, daemon=True)

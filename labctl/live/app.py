@@ -10,15 +10,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labctl.errors import ConfigurationError, LabctlError
-from labctl.live.reader import Document, Feed
-from labctl.live.replay import paced
+from labctl.live.reader import Document
+from labctl.live.replay import Replay
 
 if TYPE_CHECKING:
     from PySide6 import QtWidgets
@@ -26,10 +25,24 @@ if TYPE_CHECKING:
     from labctl.live.controller import LiveController
     from labctl.live.window import LiveWindow
 
+_THEMES = ("system", "dark", "light")
+_PICTURES = (".png", ".svg")
+PANELS = (
+    "voltage",
+    "capacity",
+    "dqdv",
+    "cycles",
+    "gitt",
+    "nyquist",
+    "bode",
+    "kramers-kronig",
+    "environment",
+    "alarms",
+)
 _SIZE = (1280, 720)
-_SIZE_LIMIT = 16_384
+_SIDE_PIXEL = (320, 16_384)
 # Documents are trees of small objects: with Python's own setting collection takes half the time of reading.
-_GC_THRESHOLD = (50_000, 20, 50)
+GC_THRESHOLD = (50_000, 20, 50)
 _QT_PLATFORM = "QT_QPA_PLATFORM"
 
 
@@ -48,16 +61,18 @@ def run_live(
     run_directory: Path | None = None,
     screenshot: Path | None = None,
     size: tuple[int, int] = _SIZE,
-    theme: str = "dark",
+    theme: str = "system",
+    panels: Sequence[str] = (),
 ) -> int:
     """Open the window on a data directory and return when it is closed.
 
     Args:
         data_directory: Its runs are listed; the newest is shown, and a newer one when it begins.
         run_directory: Show this run instead of the newest.
-        screenshot: Draw all there is now into this PNG file instead, without a screen.
+        screenshot: Draw all there is now into this file (.png or .svg) instead, without a screen.
         size: Width and height in pixels.
-        theme: "dark" or "light".
+        theme: "system", "dark" or "light".
+        panels: Show these panels (see `PANELS`) and no others; none for those that fit the run.
 
     Returns:
         Exit code, 0.
@@ -65,12 +80,12 @@ def run_live(
     Raises:
         LabctlError: Qt cannot be loaded, there is no screen, or the picture cannot be written.
     """
-    _check(size, theme, screenshot)
+    check_look("live window", size=size, theme=theme, screenshot=screenshot, panels=panels)
     with _application(offscreen=screenshot is not None) as qt:
         from labctl.live.controller import FollowController
         from labctl.live.watch import look
 
-        window = _window(theme, with_channels=True)
+        window = _window(theme, panels, with_channels=not panels, picture=screenshot is not None)
         if screenshot is None:
             return _run(qt, FollowController(window, data_directory, run_directory), size)
         controller = FollowController(window, data_directory, run_directory, threads=False)
@@ -79,23 +94,25 @@ def run_live(
 
 
 def run_replay(
-    documents: Iterator[Document],
+    documents: Callable[[], Iterator[Document]],
     *,
     speed: float | None,
     title: str,
     screenshot: Path | None = None,
     size: tuple[int, int] = _SIZE,
-    theme: str = "dark",
+    theme: str = "system",
+    panels: Sequence[str] = (),
 ) -> int:
     """Show the documents of one run in the window and return when it is closed.
 
     Args:
-        documents: (name, document) in order, event pages or events.
+        documents: Gives (name, document) in order, event pages or events, from the first one at each call.
         speed: Run time per wall time, > 0; None for as fast as possible.
         title: What is replayed.
-        screenshot: Draw all of it into this PNG file instead, without a screen.
+        screenshot: Draw all of it into this file (.png or .svg) instead, without a screen.
         size: Width and height in pixels.
-        theme: "dark" or "light".
+        theme: "system", "dark" or "light".
+        panels: Show these panels (see `PANELS`) and no others; none for those that fit the run.
 
     Returns:
         Exit code, 0.
@@ -103,44 +120,53 @@ def run_replay(
     Raises:
         LabctlError: As for `run_live`.
     """
-    _check(size, theme, screenshot)
+    check_look("live window", size=size, theme=theme, screenshot=screenshot, panels=panels)
     if speed is not None and not 0 < speed < float("inf"):
         raise ConfigurationError("replay", "speed", speed, "a number > 0, or none for as fast as possible")
     with _application(offscreen=screenshot is not None) as qt:
         from labctl.live.controller import ReplayController
+        from labctl.live.player import Player
 
-        window = _window(theme, with_channels=False)
+        window = _window(theme, panels, with_channels=False, picture=screenshot is not None)
         if screenshot is None:
-            return _run(
-                qt, ReplayController(window, title, Feed(partial(_source, documents, speed)), speed), size
-            )
+            return _run(qt, Player(window, Replay(documents, speed, title)), size)
         controller = ReplayController(window, title, None)
-        controller.feed_all(documents)
+        controller.feed_all(documents())
         return _draw(controller, screenshot, size)
 
 
 def save_screenshot(documents: Iterator[Document], path: Path, size: tuple[int, int] = _SIZE) -> None:
-    """Draw the documents of one run into a PNG file, without a screen.
+    """Draw the documents of one run into a picture, PNG or SVG, without a screen.
 
     Raises:
         LabctlError: As for `run_live`.
     """
-    run_replay(documents, speed=None, title="", screenshot=path, size=size)
+    run_replay(lambda: documents, speed=None, title="", screenshot=path, size=size)
 
 
-def _source(documents: Iterator[Document], speed: float | None, halt: threading.Event) -> Iterator[Document]:
-    return documents if speed is None else paced(documents, speed, halt)
+def check_look(
+    where: str, *, size: tuple[int, int], theme: str, screenshot: Path | None, panels: Sequence[str]
+) -> None:
+    """Refuse what a window cannot look like, or where a picture cannot go.
 
-
-def _check(size: tuple[int, int], theme: str, screenshot: Path | None) -> None:
-    if not all(200 <= side <= _SIZE_LIMIT for side in size):
-        raise ConfigurationError("live window", "size", size, f"two numbers of pixels, 200 to {_SIZE_LIMIT}")
-    if theme not in ("dark", "light"):
-        raise ConfigurationError("live window", "theme", theme, "dark or light")
-    if screenshot is not None and not Path(screenshot).absolute().parent.is_dir():
-        raise ConfigurationError(
-            "live window", "screenshot", str(screenshot), "a file in an existing directory"
-        )
+    Raises:
+        ConfigurationError: names `where`, the field, its value and what is allowed.
+    """
+    least, most = _SIDE_PIXEL
+    if not all(least <= side <= most for side in size):
+        shown = "x".join(map(str, size))
+        raise ConfigurationError(where, "size", shown, f"{least} to {most} pixels each")
+    if theme not in _THEMES:
+        raise ConfigurationError(where, "theme", theme, f"allowed are {', '.join(_THEMES)}")
+    for panel in panels:
+        if panel not in PANELS:
+            raise ConfigurationError(where, "panel", panel, f"allowed are {', '.join(PANELS)}")
+    if screenshot is None:
+        return
+    if screenshot.suffix.lower() not in _PICTURES:
+        raise ConfigurationError(where, "screenshot", str(screenshot), "a name that ends in .png or .svg")
+    if not screenshot.absolute().parent.is_dir():
+        raise ConfigurationError(where, "screenshot", str(screenshot), "a file in an existing directory")
 
 
 @contextmanager
@@ -189,16 +215,32 @@ def _platform(name: str | None) -> Iterator[None]:
                 os.environ[_QT_PLATFORM] = before
 
 
-def _window(theme: str, *, with_channels: bool) -> LiveWindow:
+def _window(theme: str, panels: Sequence[str], *, with_channels: bool, picture: bool) -> LiveWindow:
+    """A window; a picture looks the same whatever was remembered, and is complete when it is drawn."""
+    from PySide6 import QtCore
+
     from labctl.live.theme import THEMES
     from labctl.live.window import LiveWindow
 
-    return LiveWindow(THEMES[theme], with_channels=with_channels)
+    settings = None
+    if not picture:
+        formats, scopes = QtCore.QSettings.Format, QtCore.QSettings.Scope
+        settings = QtCore.QSettings(formats.IniFormat, scopes.UserScope, "labctl", "live")
+    window = LiveWindow(
+        THEMES.get(theme), with_channels=with_channels, settings=settings, threaded=not picture
+    )
+    if panels:
+        window.docks.show_only(panels)
+    return window
 
 
 def _run(qt: QtWidgets.QApplication, controller: LiveController, size: tuple[int, int]) -> int:
-    gc.set_threshold(*_GC_THRESHOLD)
-    controller.window.resize(*size)
+    from labctl.live.tools import WindowTools
+
+    gc.set_threshold(*GC_THRESHOLD)
+    WindowTools(controller)
+    if size != _SIZE or not controller.window.restore_place():
+        controller.window.resize(*size)
     controller.window.show()
     controller.begin()
     try:
@@ -222,8 +264,10 @@ def _closed_by_interrupt(window: LiveWindow) -> Iterator[None]:
 
 
 def _draw(controller: LiveController, path: Path, size: tuple[int, int]) -> int:
+    from labctl.live.picture import save_picture
+
     try:
-        controller.window.save_picture(Path(path), size, controller.show_now)
+        save_picture(controller.window, Path(path), size, controller.show_now)
     finally:
         _dispose(controller)
     return 0

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from PySide6 import QtCore
 
+from labctl.live.browser_model import StoreSource
 from labctl.live.model import RunModel
 from labctl.live.reader import Document, Feed, JournalSource
 from labctl.live.status import Status, describe
+from labctl.live.text import grouped
 from labctl.live.watch import Listing, RunWatcher, channel_rows, newest, successor
 from labctl.live.window import LiveWindow
 from labctl.runs import RunSummary
@@ -19,7 +24,9 @@ _FRAME_MILLISECOND = 50
 _BACKLOG_MILLISECOND = 2  # pause between portions while history is being read, for the window's own events
 _FEED_BUDGET_SECOND = 0.010
 _BACKLOG_DOCUMENTS = 16  # that many in one portion are history, not news
-_BACKLOG_FRAME_SECOND = 0.2  # history is drawn less often than news: reading it is what one waits for
+_BACKLOG_FRAME_SECOND = 0.5  # history is drawn less often than news: reading it is what one waits for
+_LAGS_REMEMBERED = 20
+_OPENING_SECOND = 2.0  # after that a run is expected to be shown smoothly
 
 
 class LiveController(QtCore.QObject):
@@ -33,6 +40,11 @@ class LiveController(QtCore.QObject):
         self._shown: tuple[object, ...] = ()
         self._backlog = False
         self._drawn_at_second = 0.0
+        self._ticked_at_second: float | None = None
+        self._opened_at_second = time.monotonic()
+        self.dropped_frames = 0
+        self._lags: deque[float] = deque(maxlen=_LAGS_REMEMBERED)
+        self._last_data: float | None = None
         self._feeding = QtCore.QTimer(self, singleShot=True)
         self._feeding.timeout.connect(self._feed)
         self._frames = QtCore.QTimer(self, interval=_FRAME_MILLISECOND)
@@ -49,6 +61,9 @@ class LiveController(QtCore.QObject):
         if self.feed is not None:
             self.feed.close()
         self.feed, self.model = feed, RunModel()
+        self._lags.clear()
+        self._opened_at_second = time.monotonic()
+        self._last_data = None
         self.window.show_model(self.model)
 
     def feed_all(self, documents: Iterable[Document]) -> None:
@@ -63,21 +78,61 @@ class LiveController(QtCore.QObject):
 
     def repaint(self) -> None:
         """Show what has changed; nothing is drawn that nobody sees."""
-        if self.window.isMinimized() or not self.window.isVisible():
-            return
         now = time.monotonic()
+        seen = self.window.isVisible() and not self.window.isMinimized()
+        self._count_frames(now, busy=self._backlog or not seen)
+        if not seen:
+            return
         if not self._backlog or now - self._drawn_at_second >= _BACKLOG_FRAME_SECOND:
             self._drawn_at_second = now
             self.show_now()
 
+    def _count_frames(self, now: float, *, busy: bool) -> None:
+        """Count frames that should have been and were not, other than while a run is opened."""
+        busy = busy or now < self._opened_at_second + _OPENING_SECOND
+        before, self._ticked_at_second = self._ticked_at_second, None if busy else now
+        if before is not None and not busy:
+            self.dropped_frames += max(round((now - before) * 1000 / _FRAME_MILLISECOND) - 1, 0)
+
     def show_now(self) -> None:
         """Bring the window up to date."""
         now = time.time()
-        state = (self.model, self.model.version, self._source_state(), int(now))
+        self.model.settle()
+        self.model.pursue(self.window.worker)
+        self.window.worker.deliver()
+        self._take_lag(now)
+        if self.model.start is not None or self.window.docks.kind is None:
+            self.window.arrange(self.model.contents.kind)
+        state = (self.model, self.model.version, self._source_state(), int(now), self.dropped_frames)
         if state != self._shown:
             self._shown = state
-            self.window.show_status(self.status(now), self.message(), self.title())
-        self.window.plots.refresh()
+            status = replace(self.status(now), health=self.health())
+            self.window.show_status(status, self.message(), self.title(), ended=self.ended)
+        self.window.refresh()
+
+    def _take_lag(self, now: float) -> None:
+        """How long the newest rows took from being written to being here, where they were waited for."""
+        newest, before = self.model.last_data_unix_second, self._last_data
+        if newest != before and newest is not None:
+            self._last_data = newest
+            if before is not None and not self._backlog and self.model.stop is None:
+                self._lags.append(max(now - newest, 0.0))
+
+    def health(self) -> str:
+        """How the window itself does: what is still to be read, how late it is, what it left out."""
+        told = []
+        if self._backlog:
+            told.append(f"reading history: {grouped(self.model.timeseries.rows_fed)} points")
+        elif self._lags and self.model.stop is None:
+            told.append(f"lag {median(self._lags):.2g} s")
+        if self.dropped_frames:
+            told.append(f"{grouped(self.dropped_frames)} frame{'s' * (self.dropped_frames > 1)} dropped")
+        return " · ".join(told)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.model.stop is not None
 
     def _source_state(self) -> object:
         return self.feed is not None and self.feed.finished
@@ -87,12 +142,10 @@ class LiveController(QtCore.QObject):
         raise NotImplementedError
 
     def message(self) -> str:
-        """Why there is no curve, "" if there is one."""
+        """Why there is no run to show, "" if there is one; panels say themselves what they lack."""
         if self.feed is not None and self.feed.error is not None and not len(self.model.timeseries):
             return f"The documents cannot be read: {self.feed.error}"
-        if len(self.model.timeseries):
-            return ""
-        return "The run holds no samples" if self.model.stop else "Waiting for the first sample …"
+        return ""
 
     def title(self) -> str:
         """The window's title."""
@@ -123,11 +176,13 @@ class ReplayController(LiveController):
             replay_speed=self._speed,
         )
 
-    def message(self) -> str:
-        """Why there is no curve, "" if there is one."""
-        told = super().message()
-        ended = self.feed is None or (self.feed.finished and self.feed.error is None)
-        return "The run holds no samples" if told and ended else told
+    def _take_lag(self, now: float) -> None:
+        """A replay is never late."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return super().ended or self.feed is None or self.feed.finished
 
     def title(self) -> str:
         """The window's title."""
@@ -148,10 +203,10 @@ class FollowController(LiveController):
         self, window: LiveWindow, data_directory: Path, run_directory: Path | None, *, threads: bool = True
     ) -> None:
         super().__init__(window)
-        self._data = data_directory
+        self.data_directory = data_directory
         self._threads = threads
         self._listing = Listing()
-        self._source: JournalSource | None = None
+        self._source: JournalSource | StoreSource | None = None
         self._uid = ""
         self._asked_for = run_directory is not None
         self.following = run_directory is None
@@ -175,10 +230,22 @@ class FollowController(LiveController):
 
     def _choose(self, uid: str) -> None:
         chosen = next((run for run in self._listing.runs if run.uid == uid), None)
-        if chosen is None:
-            return
-        self.show_run(chosen.directory)
+        if chosen is not None:
+            self.show_stored(chosen)
+
+    def show_stored(self, chosen: RunSummary) -> None:
+        """Show a run that somebody has picked, also one that only the document store has."""
+        if chosen.source == "tiled":
+            self._show_from_store(chosen)
+        else:
+            self.show_run(chosen.directory)
         self.following = self._is_current(chosen)  # who looks at an old run is not to be taken away from it
+
+    def _show_from_store(self, run: RunSummary) -> None:
+        self._uid, self._source = run.uid, StoreSource(self.data_directory, run)
+        if self.watcher is not None:
+            self.watcher.focus(None)
+        self.show_documents(Feed(self._source))
 
     def _is_current(self, chosen: RunSummary) -> bool:
         return all(
@@ -200,7 +267,7 @@ class FollowController(LiveController):
             run = successor(self._uid, listing.runs) if self._uid else newest(listing.runs)
             if run is not None:
                 self.show_run(run.directory)
-        self.window.show_channels(channel_rows(listing.runs), self._uid)
+        self.window.show_channels(channel_rows(listing), self._uid)
 
     def show_now(self) -> None:
         """Bring the window up to date."""
@@ -215,20 +282,21 @@ class FollowController(LiveController):
     def status(self, now_unix_second: float) -> Status:
         """The status line's texts."""
         if self._source is None:
-            return Status(state="waiting", title="No run", detail=str(self._data))
+            return Status(state="waiting", title="No run", detail=str(self.data_directory))
         all_read = self.feed is None or self.feed.finished
         return describe(
             self.model,
             now_unix_second=now_unix_second,
-            writer_alive=self._listing.writer_alive or not all_read,
+            writer_alive=(self._listing.writer_alive and not isinstance(self._source, StoreSource))
+            or not all_read,
             damaged=self._source.damaged,
         )
 
     def message(self) -> str:
-        """Why there is no curve, "" if there is one."""
+        """Why there is no run to show, "" if there is one."""
         if self._source is not None:
             return super().message()
-        return self._listing.error or f"No run in {self._data} yet"
+        return self._listing.error or f"No run in {self.data_directory} yet"
 
     def close(self) -> None:
         """Stop everything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -31,6 +32,7 @@ class Series:
         self.max_rows = max(max_rows, _FEWEST_ROWS)
         self.version = 0
         self.rows_fed = 0
+        self._breaks: list[float] = []
         self._long: list[list[Floats]] = []
         self._short: list[list[float]] = [[] for _ in (None, *self.curves)]
         self._clear()
@@ -40,7 +42,9 @@ class Series:
         self._values = {name: GrowingArray() for name in self.curves}
         self._pyramids = {name: Pyramid(values) for name, values in self._values.items()}
 
-    def add(self, time_second: Sequence[float], values: Mapping[str, Sequence[float]]) -> None:
+    def add(
+        self, time_second: Sequence[float] | Floats, values: Mapping[str, Sequence[float] | Floats]
+    ) -> None:
         """Add rows; a curve that is missing, or has another length than the time, is NaN throughout."""
         count = len(time_second)
         nothing = [float("nan")] * count
@@ -54,6 +58,10 @@ class Series:
             self._long.append([np.asarray(column, dtype=np.float64) for column in columns])
         self.rows_fed += count
         self.version += 1
+
+    def break_after(self, time_second: float) -> None:
+        """Draw no line from the row at this time to the next one; times never go back."""
+        self._breaks.append(time_second)
 
     def __len__(self) -> int:
         self._flush()
@@ -111,18 +119,27 @@ class Series:
         are. One row beyond either end is included, so that lines reach the edges.
 
         Returns:
-            Times in s and values, at most about 4 per column.
+            Times in s and values, at most about 4 per column; NaN where the curve is broken.
         """
         time, values = self.time, self.values(name)
         first = max(int(np.searchsorted(time, left, "left")) - 1, 0)
         last = min(int(np.searchsorted(time, right, "right")) + 1, len(time))
         columns = max(columns, 1)
         if last - first <= _POINTS_PER_COLUMN * columns or right <= left:
-            return time[first:last].copy(), values[first:last].copy()
+            return self._broken(time[first:last].copy(), values[first:last].copy())
         edges = np.searchsorted(time, np.linspace(left, right, columns + 1))
         edges[0], edges[-1] = first, last
         starts, ends = edges[:-1][np.diff(edges) > 0], edges[1:][np.diff(edges) > 0]
-        return self._four_per_stretch(name, starts, ends)
+        return self._broken(*self._four_per_stretch(name, starts, ends))
+
+    def _broken(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """The same with a point that is not a number in each break."""
+        if not len(x):
+            return x, y
+        within = slice(bisect_left(self._breaks, x[0]), bisect_left(self._breaks, x[-1]))
+        breaks = np.array(self._breaks[within])
+        places = np.searchsorted(x, breaks, "right")
+        return np.insert(x, places, breaks), np.insert(y, places, np.nan)
 
     def _four_per_stretch(self, name: str, starts: Indices, ends: Indices) -> tuple[Floats, Floats]:
         time, values = self._time.values, self._values[name].values

@@ -12,13 +12,23 @@ from labctl.live.text import ampere_parts, grouped, volt_parts
 from labctl.progress import duration_text
 
 State = Literal[
-    "waiting", "running", "stale", "paused", "finished", "aborted", "interrupted", "failed", "replay"
+    "waiting",
+    "running",
+    "stale",
+    "paused",
+    "tripped",
+    "finished",
+    "aborted",
+    "interrupted",
+    "failed",
+    "replay",
 ]
 STATE_TEXT: dict[State, str] = {
     "waiting": "waiting",
     "running": "running",
     "stale": "no new data",
     "paused": "paused",
+    "tripped": "tripped",
     "finished": "finished",
     "aborted": "aborted",
     "interrupted": "interrupted",
@@ -31,6 +41,7 @@ STATE_SIGN: dict[State, str] = {
     "running": "▶",
     "stale": "▲",
     "paused": "❚❚",
+    "tripped": "◆",
     "finished": "✔",
     "aborted": "■",
     "interrupted": "▲",
@@ -40,7 +51,6 @@ STATE_SIGN: dict[State, str] = {
 _OF_EXIT: dict[str, State] = {"success": "finished", "abort": "aborted", "fail": "failed"}
 _SHORTEST_SILENCE_SECOND = 30.0
 _SILENCE_PER_GAP = 3.0
-_RECOVERED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Status:
-    """All texts of the status line. `fraction` is None where the length of the run is unknown."""
+    """All texts of the status line.
+
+    `fraction` is None where the length of the run is unknown; `health` tells of the window itself.
+    """
 
     state: State
     title: str
@@ -63,13 +76,12 @@ class Status:
     fraction: float | None = None
     values: tuple[Value, ...] = ()
     age: str = ""
+    health: str = ""
     warning: str = ""
 
 
-def state_of_stop(exit_status: str, reason: str) -> State:
-    """State of a run with a stop document; if that was added after the writer died: interrupted."""
-    if exit_status in ("abort", "aborted") and reason.startswith(_RECOVERED):
-        return "interrupted"
+def state_of_stop(exit_status: str) -> State:
+    """State of a run with a stop document, in the words of `labctl runs`."""
     return _OF_EXIT.get(exit_status, "failed")
 
 
@@ -111,25 +123,33 @@ def describe(
 
 def _state(model: RunModel, now: float, writer_alive: bool, replayed: bool) -> State:
     if model.stop is not None:
-        return state_of_stop(str(model.stop.get("exit_status", "")), str(model.stop.get("reason", "")))
+        state = state_of_stop(str(model.stop.get("exit_status", "")))
+        return "tripped" if model.tripped and state != "finished" else state
     if replayed:
         return "replay"
     if model.start is None:
         return "waiting"
     if not writer_alive:
         return "interrupted"
+    if model.tripped:
+        return "tripped"
     if model.paused:
         return "paused"
-    return "stale" if _silence(model, now) > _longest_silence(model) else "running"
+    silent = _silence(model, now) > longest_silence_second(model.longest_gap_second)
+    return "stale" if silent else "running"
 
 
 def _silence(model: RunModel, now: float) -> float:
     return now - model.last_data_unix_second if model.last_data_unix_second is not None else 0.0
 
 
-def _longest_silence(model: RunModel) -> float:
-    """How long a running measurement may say nothing before that is worth a word (s)."""
-    return max(_SHORTEST_SILENCE_SECOND, _SILENCE_PER_GAP * model.longest_gap_second)
+def longest_silence_second(longest_gap_second: float) -> float:
+    """How long a running measurement may say nothing before that is worth a word.
+
+    Args:
+        longest_gap_second: The longest silence of late.
+    """
+    return max(_SHORTEST_SILENCE_SECOND, _SILENCE_PER_GAP * longest_gap_second)
 
 
 def _title(model: RunModel) -> str:
@@ -143,7 +163,9 @@ def _detail(model: RunModel) -> str:
     number = model.progress.steps_done
     steps = f"{number} steps" if number else ""
     points = f"{grouped(model.timeseries.rows_fed)} points"
-    return " · ".join(part for part in (steps, points) if part)
+    count = len(model.spectra.all)
+    spectra = f"{grouped(count)} spectr{'a' if count > 1 else 'um'}" if count else ""
+    return " · ".join(part for part in (steps, points, spectra) if part)
 
 
 def _values(model: RunModel) -> tuple[Value, ...]:
@@ -194,7 +216,7 @@ def _warning(model: RunModel, state: State, damaged: int) -> str:
     reason = str(model.stop.get("reason", "")) if model.stop else ""
     told = [reason] if reason and state != "finished" else []
     if model.alarms:
-        last = model.last["alarms"]
+        last = model.alarm_rows[-1]
         more = f" (and {model.alarms - 1} more)" if model.alarms > 1 else ""
         what = " ".join(str(last[key]) for key in ("kind", "source") if last.get(key))
         action = f": {last['action']}" if last.get("action") else ""

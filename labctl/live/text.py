@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, isnan
+from math import floor, isfinite, isnan, log10
 
 _PREFIXES = (
     (1e9, "G"),
@@ -15,6 +15,7 @@ _PREFIXES = (
     (1e-12, "p"),
 )
 NO_VALUE = "–"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NOTHING_BESIDE = 1e-5  # beyond what an instrument resolves in one current range
 
 
@@ -29,6 +30,22 @@ def si_prefix(magnitude: float) -> tuple[float, str]:
         if abs(magnitude) >= scale * 0.9999995:
             return scale, prefix.strip()
     return _PREFIXES[-1]
+
+
+def si_tick(value: float) -> str:
+    """A number as the label of a tick: at most three digits and a prefix, e.g. "20", "1M" or "50m"."""
+    scale, prefix = si_prefix(value)
+    return f"{value / scale:.3g}{prefix}".replace("-", "−")
+
+
+def power_text(value: float) -> str:
+    """A number > 0 as a power of ten, e.g. "10⁻¹⁴" or "2·10⁻¹⁴"."""
+    if not isfinite(value) or value <= 0:
+        return NO_VALUE
+    power = floor(log10(value) + 1e-9)
+    leading = f"{value / 10.0**power:.2g}"
+    raised = "10" + str(power).translate(_RAISED)
+    return raised if leading == "1" else f"{leading}·{raised}"
 
 
 def significant(value: float, digits: int) -> str:

@@ -1,14 +1,19 @@
 """Colours and style sheets, dark and light.
 
 The colours of curves and states are those of Okabe and Ito (2008), which people with any kind of colour
-vision can tell apart; states carry a sign of their own besides.
+vision can tell apart; states carry a sign of their own besides. What has an order is coloured with viridis,
+whose lightness grows with the value.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from PySide6 import QtGui, QtWidgets
+import numpy as np
+import pyqtgraph as pg
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.live.status import State
 
@@ -32,6 +37,14 @@ class Theme:
     done: str
     warning: str
     bad: str
+    third: str
+    fourth: str
+    sequence: tuple[float, float]  # the part of viridis that stands out from `plot`
+
+    def shade(self, share: float) -> str:
+        """Colour of a place between the first (0) and the last (1) of what has an order."""
+        low, high = self.sequence
+        return _viridis(round(255 * (low + (high - low) * min(max(share, 0.0), 1.0))))
 
     def curve(self, column: str) -> str:
         """Colour of a curve by its column's name."""
@@ -67,6 +80,9 @@ DARK = Theme(
     done="#56b4e9",
     warning="#f0c948",
     bad="#ff7a45",
+    third="#2bc08e",
+    fourth="#cc79a7",
+    sequence=(0.25, 1.0),
 )
 LIGHT = Theme(
     name="light",
@@ -84,8 +100,28 @@ LIGHT = Theme(
     done="#0072b2",
     warning="#8a6100",
     bad="#c03d00",
+    third="#00795a",
+    fourth="#a8487e",
+    sequence=(0.0, 0.88),
 )
 THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
+SYSTEM = "system"
+
+
+@cache
+def _viridis(place: int) -> str:
+    colours: Any = pg.colormap.get("viridis")
+    red, green, blue = (int(part) for part in np.asarray(colours.getLookupTable(0.0, 1.0, 256))[place][:3])
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def theme_named(name: str) -> Theme:
+    """The theme of a name; "system" is what the desktop wants, dark where it does not say."""
+    if name != SYSTEM:
+        return THEMES[name]
+    hints = QtGui.QGuiApplication.styleHints() if QtGui.QGuiApplication.instance() else None
+    light = hints is not None and hints.colorScheme() == QtCore.Qt.ColorScheme.Light
+    return LIGHT if light else DARK
 
 
 def apply(widget: QtWidgets.QWidget, theme: Theme) -> None:
@@ -137,6 +173,42 @@ QComboBox QAbstractItemView {{ background: {theme.panel}; selection-background-c
     selection-color: {theme.text}; }}
 QComboBox::drop-down {{ border: none; width: 22px; }}
 QSplitter::handle {{ background: transparent; }}
+QLineEdit {{ background: {theme.plot}; border: 1px solid {theme.border}; border-radius: 5px;
+    padding: 4px 8px; min-height: 18px; placeholder-text-color: {theme.muted}; }}
+QLineEdit:focus {{ border-color: {theme.done}; }}
+QLineEdit:disabled, QComboBox:disabled {{ color: {theme.muted}; }}
+QTableView::item {{ padding: 0 6px; }}
+QAbstractItemView::indicator {{ width: 13px; height: 13px; border: 1px solid {theme.muted};
+    border-radius: 3px; background: {theme.plot}; }}
+QAbstractItemView::indicator:checked {{ background: {theme.done}; border-color: {theme.done}; }}
+QSlider::groove:horizontal {{ height: 4px; background: {theme.border}; border-radius: 2px; }}
+QSlider::sub-page:horizontal {{ background: {theme.done}; border-radius: 2px; }}
+QSlider::handle:horizontal {{ background: {theme.text}; width: 10px; margin: -6px 0; border-radius: 3px; }}
+QMenuBar {{ background: {theme.window}; }}
+QMenuBar::item {{ padding: 4px 10px; background: transparent; }}
+QMenuBar::item:selected, QMenu::item:selected {{ background: {theme.selected}; }}
+QMenu {{ background: {theme.panel}; border: 1px solid {theme.border}; padding: 4px; }}
+QMenu::item {{ padding: 5px 26px 5px 22px; }}
+QMenu::item:disabled {{ color: {theme.muted}; }}
+QMenu::separator {{ height: 1px; background: {theme.border}; margin: 4px 8px; }}
+QDockWidget {{ color: {theme.muted}; font-size: 12px; titlebar-close-icon: none;
+    titlebar-normal-icon: none; }}
+QDockWidget::title {{ background: {theme.panel}; border: 1px solid {theme.border}; border-bottom: none;
+    padding: 4px 8px; text-align: left; }}
+QWidget#panel {{ background: {theme.panel}; border: 1px solid {theme.border}; border-top: none; }}
+QWidget#docks {{ background: {theme.window}; }}
+QMainWindow::separator {{ background: {theme.window}; width: 6px; height: 6px; }}
+QMainWindow::separator:hover {{ background: {theme.selected}; }}
+QTabBar {{ qproperty-drawBase: 0; background: transparent; }}
+QTabBar::tab {{ background: {theme.window}; color: {theme.muted}; border: 1px solid {theme.border};
+    border-bottom: none; padding: 4px 12px; margin-right: 2px; font-size: 12px; }}
+QTabBar::tab:selected {{ background: {theme.panel}; color: {theme.text};
+    border-top: 2px solid {theme.done}; }}
+QTableView {{ background: {theme.plot}; border: none; gridline-color: {theme.border};
+    alternate-background-color: {theme.panel}; selection-background-color: {theme.selected};
+    selection-color: {theme.text}; }}
+QHeaderView {{ background: {theme.panel}; }}
+QHeaderView::section {{ background: {theme.panel}; color: {theme.muted}; border: none; padding: 4px 8px; }}
 QScrollBar:vertical {{ background: transparent; width: 10px; }}
 QScrollBar::handle:vertical {{ background: {theme.border}; border-radius: 4px; min-height: 30px; }}
 QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0; }}

@@ -1,40 +1,109 @@
-"""Axes of the time plots: elapsed time in s, min, h or d as fits, and values with SI prefixes."""
+"""Axes of the plots: elapsed time in s, min, h or d as fits, values with SI prefixes, decades."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from math import ceil, floor, log10
+from typing import Any, Literal
 
 import pyqtgraph as pg
 from PySide6 import QtGui
 
-from labctl.live.text import si_prefix
+from labctl.live.text import power_text, si_prefix, si_tick
 from labctl.live.timescale import decimals, multiples, time_scale
 
 _GRID_ALPHA = 70  # of 255
 _VALUE_TICK_DENSITY = 1.4
+_AXIS_WIDTH_PIXEL = 78
+_TICK_PIXEL = {"left": 28, "right": 28, "bottom": 56}  # between labelled decades
+_FEW_DECADES = 1.2
+Side = Literal["left", "bottom", "right"]
 
 
-class TimeAxis(pg.AxisItem):
+class PlotAxis(pg.AxisItem):
+    """What all axes here share; `quantity`, `unit` (plain) and `prefix` say what the numbers are.
+
+    Args:
+        side: Where it stands.
+        quantity: What is drawn, with the sign's meaning if it has one.
+        unit: The plain unit, "" for none.
+        symbol: What stands for the quantity where there is no room for it.
+    """
+
+    is_time = False
+
+    def __init__(self, side: Side, quantity: str, unit: str, symbol: str = "") -> None:
+        self.quantity, self.unit, self.prefix = quantity, unit, ""
+        self.symbol = symbol or quantity
+        self._said: str | None = None
+        super().__init__(side)
+        self._said = None
+        self.enableAutoSIPrefix(False)
+        self.setStyle(maxTickLevel=1, maxTextLevel=0, tickTextOffset=5)
+        if side != "right":
+            self.setGrid(_GRID_ALPHA)
+        if side == "left":
+            self.setWidth(_AXIS_WIDTH_PIXEL)
+        self.setTickDensity(_VALUE_TICK_DENSITY)
+        self._say()
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit of the numbers, with its prefix."""
+        return f"{self.prefix}{self.unit}"
+
+    def _say(self) -> None:
+        text = self._with_unit(self.quantity)
+        upright = self.orientation in ("left", "right")
+        room = self.size().height() if upright else self.size().width()
+        label: Any = self.label
+        if room > 0 and QtGui.QFontMetricsF(label.font()).horizontalAdvance(text) > room:
+            text = self._with_unit(self.symbol)
+        if text != self._said:
+            self._said = text
+            self.setLabel(text)
+
+    def _with_unit(self, quantity: str) -> str:
+        return f"{quantity} ({self.shown_unit})" if self.shown_unit else quantity
+
+    def resizeEvent(self, ev: Any = None) -> None:  # noqa: N802 - Qt's spelling
+        """Take a new size; the label may have to be shorter."""
+        if ev is not None:
+            self._say()
+        super().resizeEvent(ev)
+
+    def rename(self, quantity: str, unit: str, symbol: str = "") -> None:
+        """Draw something else."""
+        if (quantity, unit) != (self.quantity, self.unit):
+            self.quantity, self.unit, self.symbol = quantity, unit, symbol or quantity
+            self._say()
+
+
+class TimeAxis(PlotAxis):
     """Elapsed time, given in s; unit and ticks follow what is in view.
 
     Args:
         labelled: False for a plot that stands above another one with the same axis: grid and ticks only.
+        quantity: What time it is.
     """
 
-    def __init__(self, *, labelled: bool) -> None:
+    is_time = True
+
+    def __init__(self, *, labelled: bool, quantity: str = "Elapsed time") -> None:
         self._labelled = labelled
         self._scale = time_scale(0.0, 1.0, 1.0)
-        super().__init__("bottom")
-        self.enableAutoSIPrefix(False)
-        self.setStyle(maxTextLevel=0, hideOverlappingLabels=False, tickTextOffset=4)
-        self.setGrid(_GRID_ALPHA)
-        self.setStyle(showValues=labelled)
+        super().__init__("bottom", quantity, "s")
+        self.setStyle(hideOverlappingLabels=False, tickTextOffset=4, showValues=labelled)
         self._choose()
 
     @property
-    def unit(self) -> str:
-        """The unit in words, such as "h" or "h:min"."""
+    def shown_unit(self) -> str:
+        """The unit that fits what is in view."""
         return self._scale.unit
+
+    def _say(self) -> None:
+        if self._labelled:
+            super()._say()
 
     def setRange(self, mn: float, mx: float) -> None:  # noqa: N802 - Qt's spelling
         """Take a new range in s."""
@@ -48,8 +117,8 @@ class TimeAxis(pg.AxisItem):
 
     def _choose(self) -> None:
         before, self._scale = self._scale, time_scale(self.range[0], self.range[1], self.size().width())
-        if self._labelled and (before.unit != self._scale.unit or not self.labelText):
-            self.setLabel(f"Elapsed time ({self._scale.unit})")
+        if before.unit != self._scale.unit:
+            self._say()
 
     def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N802
         """Major and minor ticks in s."""
@@ -62,38 +131,115 @@ class TimeAxis(pg.AxisItem):
         return [self._scale.text(value) for value in values]
 
 
-class ValueAxis(pg.AxisItem):
+class ValueAxis(PlotAxis):
     """Values given in a plain SI unit; the prefix follows what is in view.
 
     Args:
-        label: What is drawn, with the sign's meaning if it has one.
+        quantity: What is drawn.
         unit: The plain unit.
+        symbol: See `PlotAxis`.
         prefixed: Whether the unit takes prefixes (cell voltages stay in V).
+        side: Where it stands.
+        factor: By what the values are multiplied to be in `unit` (1e3 for Ah to be shown in mAh).
     """
 
-    def __init__(self, label: str, unit: str, *, prefixed: bool) -> None:
-        self._name, self._unit, self._prefixed = label, unit, prefixed
-        self.prefix = ""
-        super().__init__("left")
-        self.enableAutoSIPrefix(False)
-        self.setStyle(maxTickLevel=1, maxTextLevel=0, tickTextOffset=5)
-        self.setGrid(_GRID_ALPHA)
-        self.setTickDensity(_VALUE_TICK_DENSITY)
-        self.setLabel(f"{label} ({unit})")
+    def __init__(
+        self,
+        quantity: str,
+        unit: str,
+        symbol: str = "",
+        *,
+        prefixed: bool = False,
+        side: Side = "left",
+        factor: float = 1.0,
+    ) -> None:
+        self._prefixed, self._factor = prefixed, factor
+        self._with: Sequence[ValueAxis] = ()
+        super().__init__(side, quantity, unit, symbol)
+        self.setScale(factor)
+
+    def share_prefix(self, others: Sequence[ValueAxis]) -> None:
+        """Take the prefix of the largest number on any of these axes, as where both have the same scale."""
+        self._with = others
+
+    def set_factor(self, factor: float) -> None:
+        """Show values in another unit; see `rename`."""
+        if factor != self._factor:
+            self._factor = factor
+            self.setScale(factor)
 
     def setRange(self, mn: float, mx: float) -> None:  # noqa: N802 - Qt's spelling
         """Take a new range in the plain unit."""
         super().setRange(mn, mx)
-        scale, prefix = si_prefix(max(abs(mn), abs(mx)))
-        if self._prefixed and prefix != self.prefix:
+        self._choose()
+        for other in self._with:
+            other._choose()  # noqa: SLF001 - of the same class
+
+    def _choose(self) -> None:
+        if not self._prefixed:
+            return
+        largest = max(max(map(abs, axis.range)) for axis in (self, *self._with))
+        scale, prefix = si_prefix(largest * self._factor)
+        if prefix != self.prefix:
             self.prefix = prefix
-            self.setScale(1 / scale)
-            self.setLabel(f"{self._name} ({prefix}{self._unit})")
+            self.setScale(self._factor / scale)
+            self._say()
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
         """Labels of ticks, all with the decimals that their spacing needs."""
         places = decimals(spacing * scale)
         return [f"{round(value * scale, places) + 0.0:.{places}f}".replace("-", "−") for value in values]
+
+
+class LogAxis(PlotAxis):
+    """Decades; the plot is drawn over the decimal logarithm.
+
+    Args:
+        quantity: What is drawn.
+        unit: The plain unit.
+        side: Where it stands.
+        powers: Label decades as powers of ten instead of numbers with SI prefixes.
+    """
+
+    def __init__(self, quantity: str, unit: str, *, side: Side = "left", powers: bool = False) -> None:
+        self._text = power_text if powers else si_tick
+        super().__init__(side, quantity, unit)
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N802
+        """Decades as far as there is room, between them 2 to 9."""
+        span = max(maxVal - minVal, 1e-9)
+        if span < _FEW_DECADES:
+            return self._close_ticks(minVal, maxVal, size)
+        each = max(1, ceil(span * _TICK_PIXEL[self.orientation] / max(size, 1.0)))
+        decades = list(range(ceil(minVal - 1e-9), floor(maxVal + 1e-9) + 1))
+        major = [float(n) for n in decades if n % each == 0]
+        if each > 1:
+            return [(float(each), major), (1.0, [float(n) for n in decades if n % each])]
+        between = [n + _LOG[k] for n in range(floor(minVal), ceil(maxVal)) for k in range(2, 10)]
+        return [(1.0, major), (0.3, [t for t in between if minVal <= t <= maxVal])]
+
+    def _close_ticks(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        """Within about a decade: numbers that are round in themselves."""
+        wanted = max(size / _TICK_PIXEL[self.orientation], 2.0)
+        values = [k * 10.0 ** (n - 1) for n in range(floor(low), ceil(high) + 1) for k in range(10, 100)]
+        for step in (1, 2, 5, 10, 20, 50):
+            fit = [v for v in values if _is_multiple(v, step) and low <= log10(v) <= high]
+            if len(fit) <= wanted:
+                return [(0.1, [log10(v) for v in fit])]
+        return [(0.1, [log10(v) for v in fit])]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
+        """Labels of ticks."""
+        return [self._text(10.0**value) for value in values]
+
+
+_LOG = [0.0, *(log10(k) for k in range(1, 10))]
+
+
+def _is_multiple(value: float, step: int) -> bool:
+    """Whether the two leading digits of a value are a multiple of `step`."""
+    leading = value / 10.0 ** (floor(log10(value) + 1e-9) - 1)
+    return abs(leading / step - round(leading / step)) < 1e-6
 
 
 def style_axis(axis: pg.AxisItem, text: str, line: str, font: QtGui.QFont) -> None:

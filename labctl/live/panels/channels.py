@@ -1,18 +1,23 @@
-"""The list of stations and earlier runs of a data directory, each with its state."""
+"""The list of channels (with their recent voltage) and earlier runs, each with its state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from labctl.live.pulse import Reading
 from labctl.live.status import STATE_SIGN, STATE_TEXT
+from labctl.live.text import ampere_parts, volt_parts
 from labctl.live.theme import Theme
 from labctl.live.watch import ChannelRow
 
 _ROW = QtCore.Qt.ItemDataRole.UserRole
-_RUN_HEIGHT, _HEADING_HEIGHT, _MARGIN = 48, 30, 10
+_CHANNEL_HEIGHT, _RUN_HEIGHT, _HEADING_HEIGHT, _MARGIN = 72, 48, 30, 10
+_SPARK_WIDTH, _SPARK_HEIGHT = 104, 22
+_SMALLEST_SPAN_VOLT = 2e-3  # what a sparkline is high at least: noise is to look like noise
 
 
 class ChannelModel(QtCore.QAbstractListModel):
@@ -72,9 +77,11 @@ class ChannelDelegate(QtWidgets.QStyledItemDelegate):
         self.theme = theme
 
     def sizeHint(self, option: Any, index: Any) -> QtCore.QSize:  # noqa: N802 - Qt's spelling
-        """Headings are lower than runs."""
+        """Headings are lower than runs, channels higher."""
         row: ChannelRow = index.data(_ROW)
-        return QtCore.QSize(100, _RUN_HEIGHT if row.run is not None else _HEADING_HEIGHT)
+        if row.run is None:
+            return QtCore.QSize(100, _HEADING_HEIGHT)
+        return QtCore.QSize(100, _RUN_HEIGHT if row.reading is None else _CHANNEL_HEIGHT)
 
     def paint(self, painter: QtGui.QPainter, option: Any, index: Any) -> None:
         """Draw one row."""
@@ -86,8 +93,29 @@ class ChannelDelegate(QtWidgets.QStyledItemDelegate):
         else:
             if option.state & QtWidgets.QStyle.StateFlag.State_Selected:
                 painter.fillRect(option.rect, QtGui.QColor(self.theme.selected))
-            self._draw_run(painter, option.font, box.adjusted(0, 6, 0, -6), row)
+            inner = box.adjusted(0, 6, 0, -6)
+            if row.reading is not None:
+                foot = inner.adjusted(0, inner.height() - _SPARK_HEIGHT, 0, 0)
+                self._draw_reading(painter, option.font, foot, row, row.reading)
+                inner = inner.adjusted(0, 0, 0, -_SPARK_HEIGHT - 4)
+            self._draw_run(painter, option.font, inner, row)
         painter.restore()
+
+    def _draw_reading(
+        self, painter: QtGui.QPainter, font: QtGui.QFont, box: QtCore.QRect, row: ChannelRow, reading: Reading
+    ) -> None:
+        """Last values at the left, recent voltage at the right; faded where nothing comes any more."""
+        fresh = row.state == "running"
+        volt, ampere = volt_parts(reading.volt), ampere_parts(reading.current_ampere, reading.peak_ampere)
+        text = f"{volt[0]} {volt[1]}   {ampere[0]} {ampere[1]}" if reading.volts else "no samples yet"
+        painter.setFont(font)
+        painter.setPen(QtGui.QColor(self.theme.text if fresh else self.theme.muted))
+        flags = QtCore.Qt.AlignmentFlag.AlignLeft | QtCore.Qt.AlignmentFlag.AlignVCenter
+        painter.drawText(box, flags, text)
+        line = sparkline(reading, QtCore.QRectF(box.adjusted(box.width() - _SPARK_WIDTH, 2, 0, -2)))
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        painter.setPen(QtGui.QPen(QtGui.QColor(self.theme.voltage if fresh else self.theme.muted), 1.2))
+        painter.drawPath(line)
 
     def _draw_heading(
         self, painter: QtGui.QPainter, font: QtGui.QFont, box: QtCore.QRect, row: ChannelRow
@@ -119,6 +147,29 @@ class ChannelDelegate(QtWidgets.QStyledItemDelegate):
         painter.setPen(QtGui.QColor(self.theme.muted))
         below = _elided(painter, row.subtitle, box.width())
         painter.drawText(box, flags.AlignLeft | flags.AlignBottom, below)
+
+
+def sparkline(reading: Reading, box: QtCore.QRectF) -> QtGui.QPainterPath:
+    """The recent voltage as a line that fills a box; interrupted where there is no reading."""
+    path = QtGui.QPainterPath()
+    known = [volt for volt in reading.volts if isfinite(volt)]
+    if len(known) < 2:
+        return path
+    low, high = min(known), max(known)
+    lacking = max(_SMALLEST_SPAN_VOLT - (high - low), 0.0) / 2
+    low, high = low - lacking, high + lacking
+    begin, end = reading.times_second[0], reading.times_second[-1]
+    span = max(end - begin, 1e-9)
+    drawing = False
+    for second, volt in zip(reading.times_second, reading.volts, strict=True):
+        if not isfinite(volt):
+            drawing = False
+            continue
+        x = box.left() + (second - begin) / span * box.width()
+        y = box.bottom() - (volt - low) / (high - low) * box.height()
+        path.lineTo(x, y) if drawing else path.moveTo(x, y)
+        drawing = True
+    return path
 
 
 def _elided(painter: QtGui.QPainter, text: str, width: int) -> str:

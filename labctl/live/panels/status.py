@@ -82,7 +82,8 @@ class StatusPanel(QtWidgets.QFrame):
         self.state = QtWidgets.QLabel()
         self.title, self.detail = ElidedLabel("title"), ElidedLabel("muted")
         self.progress, self.warning = ElidedLabel("muted"), ElidedLabel("warning")
-        self.age = QtWidgets.QLabel()
+        self.age, self.health = QtWidgets.QLabel(), QtWidgets.QLabel()
+        self.health.setObjectName("muted")
         self.age.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter)
         self.bar = QtWidgets.QProgressBar()
         self.bar.setRange(0, _BAR_STEPS)
@@ -99,6 +100,7 @@ class StatusPanel(QtWidgets.QFrame):
         head.setSpacing(12)
         head.addWidget(self.state)
         head.addWidget(self.title, 1)
+        head.addWidget(self.health)
         head.addWidget(self.age)
         left = QtWidgets.QVBoxLayout()
         left.setSpacing(5)
@@ -133,11 +135,12 @@ class StatusPanel(QtWidgets.QFrame):
         self.warning.setVisible(bool(status.warning))
         late = status.state == "stale"
         self.age.setText(status.age)
+        self.health.setText(status.health)
         _restyle(self.age, f"color: {colour if late else self._theme.muted};")
         _restyle(self.bar, f"QProgressBar::chunk {{ background: {colour}; }}")
         self.bar.setVisible(status.fraction is not None)
         self.bar.setValue(round(_BAR_STEPS * (status.fraction or 0.0)))
-        self._show_values(status, faded=status.state != "running")
+        self._show_values(status, faded=status.state not in ("running", "replay"))
 
     def _show_values(self, status: Status, faded: bool) -> None:
         while len(self.tiles) < len(status.values):

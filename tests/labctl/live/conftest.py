@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,10 @@ COLUMNS = {
         ("start_test_time_second", "<f8"),
         ("end_test_time_second", "<f8"),
         ("end_reason", "<U64"),
+        ("step_charging_capacity_ah", "<f8"),
+        ("step_discharging_capacity_ah", "<f8"),
+        ("end_voltage_volt", "<f8"),
+        ("end_current_ampere", "<f8"),
     ],
 }
 
@@ -52,6 +56,13 @@ class Step:
     voltage: np.ndarray
     current: np.ndarray
     cycle: int = 0
+
+    @property
+    def charge_ah(self) -> float:
+        """Net charge, > 0 taken up; none at open circuit."""
+        if self.step_type == "rest":
+            return 0.0
+        return float(np.trapezoid(self.current, self.time) / 3600)
 
 
 @dataclass
@@ -116,7 +127,8 @@ class Run:
             }
             for column, kind in COLUMNS[name]
         }
-        return {"uid": f"{self.uid}-{name}", "run_start": self.uid, "name": name, "data_keys": keys}
+        when = {"run_start": self.uid, "time": self.began}
+        return {"uid": f"{self.uid}-{name}", **when, "name": name, "data_keys": keys}
 
     def page(self, step: Step, part: slice, offset: float, number: int, before: int) -> dict[str, Any]:
         within = step.time[part]
@@ -152,6 +164,10 @@ class Run:
             "start_test_time_second": offset,
             "end_test_time_second": end,
             "end_reason": "time",
+            "step_charging_capacity_ah": max(step.charge_ah, 0.0),
+            "step_discharging_capacity_ah": max(-step.charge_ah, 0.0),
+            "end_voltage_volt": float(step.voltage[-1]),
+            "end_current_ampere": float(step.current[-1]),
         }
         now = self.began + self.pace * end
         return {
@@ -264,6 +280,57 @@ def make_gitt() -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def make_rate_test() -> Callable[..., Run]:
     return rate_run
+
+
+@pytest.fixture(scope="session")
+def shared_window(qapp: Any) -> Iterator[Any]:
+    """A window that does all work at once, and its controller; made once, for that takes half a second."""
+    from labctl.live.controller import ReplayController
+    from labctl.live.theme import DARK
+    from labctl.live.window import LiveWindow
+
+    class Growing(ReplayController):
+        """More may come until the stop document has."""
+
+        @property
+        def ended(self) -> bool:
+            return self.model.stop is not None
+
+    window = LiveWindow(DARK, with_channels=False, threaded=False)
+    window.resize(1280, 720)
+    window.show()
+    yield Growing(window, "", None)
+    window.close()
+
+
+@pytest.fixture
+def panel_of(shared_window: Any) -> Iterator[Callable[..., Any]]:
+    """Shows documents in a window with one panel; gives the panel, and a function that feeds it more."""
+    from PySide6 import QtWidgets
+
+    from labctl.live.widgets import PickBox
+
+    controller, window = shared_window, shared_window.window
+    first_choices = [(box, box.currentIndex()) for box in window.findChildren(PickBox)]
+
+    def feed(documents: Iterable[Document]) -> None:
+        controller.feed_all(documents)
+        for _ in range(3):
+            controller.show_now()
+            QtWidgets.QApplication.processEvents()
+
+    def opened(name: str, documents: Iterable[Document]) -> Any:
+        window.docks.show_only([name])
+        controller.show_documents(None)
+        feed(documents)
+        panel = window.panels[name]
+        panel.feed, panel.controller = feed, controller
+        return panel
+
+    yield opened
+    for box, choice in first_choices:
+        box.setCurrentIndex(choice)
+    window.resize(1280, 720)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,8 @@ def open_on(qtbot: Any) -> Iterator[Callable[..., FollowController]]:
 
 
 def drawn(controller: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    return getattr(controller.window.plots, name).curve.getData()
+    column = {"voltage": "voltage_volt", "current": "current_ampere"}[name]
+    return getattr(controller.window.plots, name).curves[column].getData()
 
 
 def write_documents(journal: Journal, documents: Any) -> None:
@@ -147,3 +150,43 @@ def test_closing_ends_every_thread(
     controller.window.close()
     assert not controller.watcher._thread.is_alive()
     assert not controller.feed._thread.is_alive()
+
+
+def test_the_window_tells_how_late_it_is_and_how_many_frames_it_left_out(
+    tmp_path: Path, make_gitt: Any, open_on: Any, qtbot: Any
+) -> None:
+    run, journal = make_gitt(3), Journal(tmp_path)
+    documents = list(run.documents())
+    write_documents(journal, documents[:6])
+    controller = open_on(tmp_path)
+    qtbot.waitUntil(lambda: controller.model.version == 6)
+    assert "lag" not in controller.window.status.health.text()  # history says nothing of it
+    for name, doc in documents[6:9]:
+        if name == "event_page":
+            doc["time"] = [time.time()] * len(doc["time"])
+        journal(name, doc)
+    qtbot.waitUntil(lambda: controller.window.status.health.text().startswith("lag "))
+    qtbot.wait(2100)  # a run that is being opened is not expected to be smooth
+    before = controller.dropped_frames
+    threading.Event().wait(0.6)  # the window hangs
+    qtbot.waitUntil(lambda: controller.dropped_frames >= before + 9)
+    qtbot.waitUntil(lambda: "frames dropped" in controller.window.status.health.text())
+    journal.close()
+
+
+def test_panels_are_looked_at_no_more_often_than_twenty_times_a_second(
+    tmp_path: Path, make_gitt: Any, open_on: Any, qtbot: Any
+) -> None:
+    run, journal = make_gitt(20), Journal(tmp_path)
+    documents = list(run.documents())
+    write_documents(journal, documents[:6])
+    controller = open_on(tmp_path)
+    qtbot.waitUntil(lambda: controller.model.version == 6)
+    refreshed: list[float] = []
+    controller.window.plots.readout.connect(lambda _: refreshed.append(time.monotonic()))
+    for name, doc in documents[6:]:
+        journal(name, doc)
+        qtbot.wait(5)
+    journal.close()
+    qtbot.waitUntil(lambda: controller.model.stop is not None and len(refreshed) > 5)
+    assert len(refreshed) <= (refreshed[-1] - refreshed[0]) * 21 + 2

@@ -41,8 +41,11 @@ def replayed(qtbot: Any) -> Iterator[Callable[..., ReplayController]]:
         controller.window.close()
 
 
+COLUMN = {"voltage": "voltage_volt", "current": "current_ampere"}
+
+
 def drawn(controller: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    return getattr(controller.window.plots, name).curve.getData()
+    return getattr(controller.window.plots, name).curves[COLUMN[name]].getData()
 
 
 def pixels(window: LiveWindow, colour: str) -> int:
@@ -79,13 +82,13 @@ def test_the_whole_run_is_in_view_with_room_above_and_below(replayed: Any, gitt:
 
 def test_axes_carry_units_with_short_numbers(replayed: Any, gitt: Any) -> None:
     plots = replayed(gitt.documents()).window.plots
-    assert plots.voltage.value_axis.labelText == "Voltage (V)"
-    assert plots.current.value_axis.labelText == "Current (µA)"
-    assert plots.current.time_axis.labelText == "Elapsed time (h)"
+    assert plots.voltage.left.labelText == "Voltage (V)"
+    assert plots.current.left.labelText in ("Current (µA)", "I (µA)")  # as there is room
+    assert plots.current.bottom.labelText == "Elapsed time (h)"
     low, high = plots.current.view.viewRange()[1]
-    scale = plots.current.value_axis.scale
-    _, ticks = plots.current.value_axis.tickValues(low, high, 150)[0]
-    assert all(len(text) <= 4 for text in plots.current.value_axis.tickStrings(ticks, scale, 20e-6))
+    scale = plots.current.left.scale
+    _, ticks = plots.current.left.tickValues(low, high, 150)[0]
+    assert all(len(text) <= 4 for text in plots.current.left.tickStrings(ticks, scale, 20e-6))
 
 
 def test_curve_colours_are_on_the_screen_in_both_themes(replayed: Any, gitt: Any, qtbot: Any) -> None:
@@ -174,10 +177,15 @@ def test_the_crosshair_reads_the_nearest_true_sample(gitt: Any, replayed: Any, q
     plots = controller.window.plots
     place = plots.voltage.view.mapViewToScene(QtCore.QPointF(8100.0, 3.13))
     point = plots.graphics.mapFromScene(place)
-    qtbot.mouseMove(plots.graphics.viewport(), point + QtCore.QPoint(3, 0))
-    qtbot.wait(50)  # pyqtgraph takes at most 100 moves a second
-    qtbot.mouseMove(plots.graphics.viewport(), point)
-    controller.show_now()
+
+    def read() -> bool:
+        qtbot.mouseMove(plots.graphics.viewport(), point + QtCore.QPoint(3, 0))
+        qtbot.wait(50)  # pyqtgraph takes at most 100 moves a second
+        qtbot.mouseMove(plots.graphics.viewport(), point)
+        controller.show_now()
+        return bool(controller.window.readout.text())
+
+    qtbot.waitUntil(read)
     pointed = plots.voltage.view.mapSceneToView(QtCore.QPointF(plots.graphics.mapToScene(point))).x()
     row = int(np.abs(gitt.time - pointed).argmin())
     text = controller.window.readout.text()

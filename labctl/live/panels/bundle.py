@@ -1,0 +1,118 @@
+"""Many curves in one plot, coloured by a value, the newest of them emphasised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+
+import numpy as np
+import pyqtgraph as pg
+
+from labctl.live.panels.plot import Plot, set_visible
+from labctl.live.pyramid import Floats
+from labctl.live.theme import Theme
+
+_SHADES = 24
+_NEWEST_WIDTH = 2
+_MARK_PIXEL = 5
+MOST_CURVES = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One curve: x and y of shape (points,), and its place between the first (0) and the last (1) colour.
+
+    NaN for a share means that its value is not known.
+    """
+
+    x: Floats
+    y: Floats
+    share: float = nan
+
+
+def evenly(count: int, most: int = MOST_CURVES) -> list[int]:
+    """Numbers below `count`: all of them, or `most` spread evenly, the first and the last among them."""
+    if count <= most:
+        return list(range(count))
+    return np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
+
+
+class CurveBundle:
+    """Draws curves with one item to a shade, which is quick where one item to a curve is not.
+
+    Args:
+        plot: Where to draw.
+        marked: Whether the points of the newest curve are marked.
+    """
+
+    def __init__(self, plot: Plot, *, marked: bool) -> None:
+        self._plot = plot
+        self.items: dict[int, pg.PlotCurveItem] = {}  # by shade
+        self.newest = plot.add(pg.PlotCurveItem())
+        self.marks = plot.add(pg.ScatterPlotItem(size=_MARK_PIXEL, pxMode=True))
+        for item in (self.newest, self.marks):
+            item.setZValue(1)
+        set_visible(self.marks, marked)
+        self._marked = marked
+        self._share = 1.0
+        self._theme: Theme | None = None
+        self._width = 1
+
+    def draw(self, curves: Sequence[Curve], newest: Curve | None) -> None:
+        """Draw curves, and one above them."""
+        shades: dict[int, list[Curve]] = {}
+        for curve in curves:
+            shades.setdefault(_shade(curve.share), []).append(curve)
+        for shade in shades.keys() | self.items.keys():
+            together = joined(shades.get(shade, []))
+            self._item(shade).setData(together.x, together.y, connect="finite")
+        shown = newest or Curve(np.empty(0), np.empty(0))
+        self.newest.setData(shown.x, shown.y, connect="finite")
+        if self._marked:
+            finite = np.isfinite(shown.x) & np.isfinite(shown.y)
+            self.marks.setData(shown.x[finite], shown.y[finite])
+        if newest is not None and newest.share != self._share:
+            self._share = newest.share
+            self._colour_newest()
+
+    def _item(self, shade: int) -> pg.PlotCurveItem:
+        if shade not in self.items:
+            self.items[shade] = self._plot.add(pg.PlotCurveItem())
+            self._colour(shade)
+        return self.items[shade]
+
+    def apply_theme(self, theme: Theme, width: int) -> None:
+        """Take other colours; thin curves are `width` wide."""
+        self._theme, self._width = theme, width
+        for shade in self.items:
+            self._colour(shade)
+        self._colour_newest()
+
+    def _colour(self, shade: int) -> None:
+        if self._theme is not None:
+            known = shade < _SHADES
+            colour = self._theme.shade(shade / (_SHADES - 1)) if known else self._theme.muted
+            self.items[shade].setPen(pg.mkPen(colour, width=self._width))
+
+    def _colour_newest(self) -> None:
+        if self._theme is None:
+            return
+        colour = self._theme.shade(self._share) if isfinite(self._share) else self._theme.text
+        self.newest.setPen(pg.mkPen(colour, width=self._width * _NEWEST_WIDTH))
+        self.marks.setPen(pg.mkPen(None))
+        self.marks.setBrush(pg.mkBrush(colour))
+
+
+def _shade(share: float) -> int:
+    return round(min(max(share, 0.0), 1.0) * (_SHADES - 1)) if isfinite(share) else _SHADES
+
+
+def joined(curves: Sequence[Curve]) -> Curve:
+    """All curves in one, with a hole between any two; with the share of the last."""
+    if not curves:
+        return Curve(np.empty(0), np.empty(0))
+    hole = np.array([nan])
+    x = np.concatenate([part for curve in curves for part in (curve.x, hole)])
+    y = np.concatenate([part for curve in curves for part in (curve.y, hole)])
+    return Curve(x, y, curves[-1].share)

@@ -1,0 +1,121 @@
+"""Panels over elapsed time: curves of a series, one stretch of time for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from math import isfinite
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6 import QtCore, QtGui
+
+from labctl.live.model import RunModel
+from labctl.live.panels.axes import PlotAxis, TimeAxis
+from labctl.live.panels.base import PlotPanel, Table
+from labctl.live.panels.crosshair import Reading
+from labctl.live.panels.plot import Plot
+from labctl.live.panels.readings import sample_reading
+from labctl.live.series import Series
+from labctl.live.theme import Theme
+from labctl.live.timerange import TimeRange
+
+
+class TimePlot(Plot):
+    """Curves of one series against time, with a range of values in common.
+
+    Args:
+        columns: The curves, by their columns in the series.
+        left: The axis of values.
+        labelled: Whether it has the axis of time for those above it, too.
+        smallest: Smallest span of values that is shown.
+    """
+
+    def __init__(self, columns: Sequence[str], left: PlotAxis, *, labelled: bool, smallest: float) -> None:
+        super().__init__(left, TimeAxis(labelled=labelled), one_axis=True, smallest=(0.0, smallest))
+        self.columns = tuple(columns)
+        self.series: Series | None = None
+        self.curves = {column: self.add(pg.PlotCurveItem()) for column in self.columns}
+
+    def draw(self, series: Series, scale: float) -> None:
+        """Draw what is in view; `scale` is the number of device pixels per pixel."""
+        self.series = series
+        left, right = self.x_range
+        seen = []
+        for column, curve in self.curves.items():
+            x, y = series.envelope(column, left, right, self.pixels(scale))
+            curve.setData(x, y, connect="finite")
+            seen.append(y[(x >= left) & (x <= right)])
+        self.fit_y(np.concatenate(seen))
+
+    def clear(self) -> None:
+        """Show no curve."""
+        for curve in self.curves.values():
+            curve.setData([], [])
+
+
+class TimePanel(PlotPanel):
+    """A panel whose plots share the stretch of time with those of other panels."""
+
+    def __init__(self, theme: Theme, time_range: TimeRange) -> None:
+        self.time_range = time_range
+        super().__init__(theme)
+
+    def add_time_plot(self, plot: TimePlot, row: int, *, stretch: int) -> TimePlot:
+        """Put a plot below those there are."""
+        self.add_plot(plot, row, 0, stretch=stretch)
+        plot.view.moved.connect(partial(self._moved, plot))
+        return plot
+
+    def _moved(self, plot: TimePlot, axis: int) -> None:
+        if axis != 1:
+            self.time_range.set_by_hand(*plot.x_range)
+
+    def read_at(self, plot: Plot, x: float, y: float) -> Reading | None:
+        """The sample nearest in time."""
+        series = plot.series if isinstance(plot, TimePlot) else None
+        if series is None:
+            return None
+        beside = [one for one in self.plots if isinstance(one, TimePlot) and one.series is series]
+        return sample_reading(beside, series, x)
+
+    def read_pointer(self) -> None:
+        """Read what is under the pointer; the line stands in all panels over time."""
+        text = self.crosshair.update(self.time_range.pointed_second)
+        self.time_range.point(self, self.crosshair.reading.x if self.crosshair.reading else None)
+        self.readout.emit(text)
+
+    def double_clicked(self) -> None:
+        """Bring the whole run into view."""
+        self.time_range.whole_run_wanted.emit()
+
+    def show_model(self, model: RunModel | None) -> None:
+        """Show another run."""
+        super().show_model(model)
+        for plot in self.plots:
+            if isinstance(plot, TimePlot):
+                plot.clear()
+
+    def before_drawing(self, model: RunModel) -> None:
+        """Bring the plots to the common stretch of time."""
+        begin, end = model.time_span
+        if isfinite(begin):
+            self.time_range.keep_in_view(begin, end)
+        wanted = self.time_range.left, self.time_range.right
+        for plot in self.plots:
+            if plot.x_range != wanted:
+                plot.view.setXRange(*wanted, padding=0)
+
+
+def rows_in_view(series: Series, plot: Plot) -> Table:
+    """The rows of a series that lie in the stretch of time of a plot, all columns of them."""
+    left, right = plot.x_range
+    first, last = np.searchsorted(series.time, (left, right), "left")
+    rows = slice(int(first), int(last))
+    table: Table = {"test_time_second": series.time[rows].copy()}
+    return table | {name: series.values(name)[rows].copy() for name in series.curves}
+
+
+def dashed(colour: str, width: int) -> QtGui.QPen:
+    """The pen of what was set, beside the solid one of what was measured."""
+    return pg.mkPen(colour, width=width, style=QtCore.Qt.PenStyle.DashLine)
