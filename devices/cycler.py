@@ -1,56 +1,35 @@
-"""The ophyd cycler that every driver shares: programs, their stream, an open circuit on every way out.
+"""The ophyd cycler that every driver shares: programs, their streams, an open circuit on every way out.
 
-A driver adds how to talk (`_open_link`, `_close_link`, `_switch_off`, `_resynchronise`), what it can do
-(`check`), how a program gets onto the instrument (`_loading`) and how its output is followed (`_new_run`).
+A driver adds how to talk (see `CircuitInstrument`), what it can do (`check`), how a program gets onto the
+instrument (`_load`) and how its output is followed (`_new_run`).
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from math import nan
-from typing import Any, Protocol
+from typing import Any
 
 from ophyd import Component
 from ophyd.status import DeviceStatus
 
+from devices.circuit import CircuitInstrument
 from devices.columns import Column, ColumnSpec
 from devices.continuation import remainder
 from devices.flyer import DirectCurrentFlyer, ImpedanceFlyer
-from devices.instrument import Instrument
+from devices.program_course import Course
 from devices.program_record import ProgramRecord
+from devices.program_run import ProgramRun
 from devices.techniques import Program, StepResult
 from labctl.clock import TimeKeeper
-from labctl.errors import DeviceError
+from labctl.errors import DeviceError, TransportError
 from labctl.safety.limits import Limits
 
-OPEN_WITHIN_SECOND = 2.0
+_READING_WITHIN_SECOND = 10.0
 
 
-class ProgramRun(Protocol):
-    """One run of a program, followed by the reader thread; other threads only ask it to stop, and wait."""
-
-    record: ProgramRecord
-    started: Future[None]
-    ended: threading.Event
-
-    def request_stop(self, reason: str) -> None:
-        """End the program early."""
-        ...
-
-    def follow(self) -> None:
-        """Take in all output; returns with the cell off, or raises DeviceError."""
-        ...
-
-    def close(self) -> None:
-        """Release whoever still waits for the start."""
-        ...
-
-
-class CyclerDevice(Instrument):
+class CyclerDevice(CircuitInstrument):
     """A cycler at `address`.
 
     Args:
@@ -58,8 +37,6 @@ class CyclerDevice(Instrument):
         limits: station limits narrowed by the cell's; compiled into every program.
         options: as for every instrument: name, clock, on_alarm.
     """
-
-    take_over = True  # stop a program that still runs on the instrument when connecting
 
     voltage = Component(Column, spec=ColumnSpec("voltage", "float", "V"), value=nan, kind="hinted")
     current = Component(Column, spec=ColumnSpec("current", "float", "A"), value=nan, kind="hinted")
@@ -72,42 +49,50 @@ class CyclerDevice(Instrument):
         self.limits = limits or Limits()
         self._keeper = TimeKeeper(self._clock)
         self._lock = threading.RLock()  # orders prepare, start, pause and resume between threads
-        self._program: Program | None = None
+        self._course: Course | None = None
         self._run: ProgramRun | None = None
-        self._status: DeviceStatus | None = None
-        self._results: list[StepResult] = []
-        self._paused = False
-        self._circuit_maybe_closed = True  # until the instrument has said otherwise
+        self.found_clock_second: float | None = None  # when a driver that can tell last found the instrument,
+        self.found_running = False  # and whether somebody's program was running on it until then
 
-    # ---- what a driver adds; all but `check`, `_loading` and `_new_run` run in the reader thread
+    # ---- what a driver adds; `_load` and `_rest_voltage` run in the reader thread
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""
         raise NotImplementedError
 
-    def _switch_off(self) -> None:
-        """Open the circuit of an idle instrument; returns only when the instrument has confirmed."""
+    def limits_for(self, program: Program) -> Limits:
+        """The limits that are compiled into `program`: the cycler's own, narrowed by the program's."""
+        return self.limits if program.limits is None else self.limits.narrowed_by(program.limits)
+
+    def _load(self, program: Program) -> None:
+        """Compile `program` and upload it; no current flows."""
         raise NotImplementedError
 
-    def _resynchronise(self) -> None:
-        """After a failure: get the instrument to listen again, whatever it was doing."""
+    def _new_run(self, program: Program, record: ProgramRecord) -> ProgramRun:
+        """One run of `program`, which was loaded; nothing is sent yet."""
         raise NotImplementedError
 
-    def _loading(self, program: Program) -> Callable[[], None]:
-        """Compile `program`; the job that uploads it."""
+    def _rest_voltage(self) -> float:
+        """The cell's voltage (V), measured without current."""
         raise NotImplementedError
 
-    def _new_run(self, record: ProgramRecord) -> ProgramRun:
-        raise NotImplementedError
+    # ---- for people and for the start document
+    def measure_rest_voltage(self) -> float:
+        """Cell voltage (V) at open circuit, measured now.
 
-    # ---- connection
-    def _make_safe(self) -> None:
-        self._switch_off()
-        self._circuit_maybe_closed = False
+        Raises:
+            DeviceError: a program is running; there is no reading.
+        """
+        self._require_no_program()
+        try:
+            volt = self._require_worker().submit(self._rest_voltage).result(_READING_WITHIN_SECOND)
+        except FutureTimeoutError:
+            raise TransportError(f"{self.name}: no answer within {_READING_WITHIN_SECOND:g} s") from None
+        self.voltage.put(volt)
+        return volt
 
-    def disconnect(self) -> None:
-        """Open the circuit and let go of the port."""
-        self._open_circuit("stopped")
-        super().disconnect()
+    def check_reading(self) -> str:
+        """The cell's rest voltage."""
+        return f"{self.measure_rest_voltage():.5f} V at rest"
 
     def check_limits(self) -> str:
         """Voltage window and largest current of every program."""
@@ -125,94 +110,84 @@ class CyclerDevice(Instrument):
 
     # ---- programs
     def prepare(self, value: Program) -> DeviceStatus:
-        """Check, compile and upload `value`; no current flows.
+        """Check `value` now; done when it is compiled and uploaded. No current flows.
 
         Raises:
             ProtocolError: the program asks for what is not allowed; nothing was sent.
         """
         with self._lock:
             self.check(value)
-            if self._run is not None and not self._run.ended.is_set():
-                raise DeviceError(f"{self.name}: a program is running")
-            self._run, self._status, self._paused = None, None, False
-            self._results, self._program = [], value
+            self._require_no_program()
+            self._course, self._run = Course(value), None
             return self._upload(value)
 
+    def _require_no_program(self) -> None:
+        if self._run is not None and not self._run.stopping:
+            raise DeviceError(f"{self.name}: a program is running")
+
     def _upload(self, program: Program) -> DeviceStatus:
-        status = DeviceStatus(self, call_stop_on_failure=False)
-        _finish_with(self._require_worker().submit(self._loading(program)), status)
-        return status
+        return self._status_of(self._require_worker().submit(lambda: self._load(program)))
 
     def start_program(self) -> DeviceStatus:
         """Run the prepared program (the flyer's `kickoff`)."""
         with self._lock:
-            if self._program is None:
+            if self._course is None:
                 raise DeviceError(f"{self.name}: kickoff without prepare")
-            self._status = DeviceStatus(self, call_stop_on_failure=False)
-            return self._start(self._program)
+            self._require_no_program()
+            self._course.status = DeviceStatus(self, call_stop_on_failure=False)
+            return self._start(self._course)
 
-    def _start(self, program: Program) -> DeviceStatus:
+    def _start(self, course: Course) -> DeviceStatus:
         worker = self._require_worker()
-        record = ProgramRecord(program, keeper=self._keeper, rows=self.dc.rows, spectra=self.eis.rows)
-        run = self._new_run(record)
-        self._run, self._paused, self._circuit_maybe_closed = run, False, True
-        started = DeviceStatus(self, call_stop_on_failure=False)
-        _finish_with(run.started, started)
-        worker.submit(lambda: self._drain(run)).add_done_callback(lambda _: run.ended.set())
-        return started
+        record = ProgramRecord(course.program, keeper=self._keeper, rows=self.dc.rows, spectra=self.eis.rows)
+        run = self._run = self._new_run(course.program, record)
+        course.paused = False
+        worker.submit(lambda: self._follow(run, course))
+        return self._status_of(run.started)
 
     def program_status(self) -> DeviceStatus:
         """Status of the running program (the flyer's `complete`)."""
-        if self._status is None:
+        if self._course is None or self._course.status is None:
             raise DeviceError(f"{self.name}: complete without kickoff")
-        return self._status
+        return self._course.status
 
     @property
     def results(self) -> tuple[StepResult, ...]:
         """What became of the steps of the last program, in order."""
-        return tuple(self._results)
+        return tuple(self._course.results) if self._course is not None else ()
 
-    def _drain(self, run: ProgramRun) -> None:
-        """The reader thread's job: follow `run` to its end and settle the program's status."""
-        failure: DeviceError | None = None
+    def _follow(self, run: ProgramRun, course: Course) -> None:
+        """The reader thread's job: follow `run` to its end and settle the program's status.
+
+        A failure is told at once; the circuit is opened by the job after this one, which may take longer.
+        """
+        failure: Exception | None = None
+        self._circuit_maybe_closed = True
         try:
             run.follow()
             self._circuit_maybe_closed = False
-        except DeviceError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program is over
             failure = error
             run.record.end_step(f"failed: {error}")
-            self._rescue()
-        finally:
-            run.close()
-            self._results += run.record.results
-            self.cell_on.put(int(self._circuit_maybe_closed))
-        status = self._status
-        if status is None or status.done or (failure is None and self._paused):
-            return
-        if failure is None:
-            status.set_finished()
-        else:
-            status.set_exception(failure)
+            self._attempt_to_open()
+        course.results += run.record.results
+        self.cell_on.put(int(self._circuit_maybe_closed))
+        run.close()
+        if isinstance(failure, TransportError):
+            action = f"the program goes on by itself, within its limits; connecting anew ({failure})"
+            self._alarm(kind="link", source=self.name, value=nan, limit=nan, action=action)
+        if failure is not None or not course.paused:
+            course.settle(failure)
 
-    def _rescue(self) -> None:
-        """After a failure the cell may still be on: get through to the instrument and switch it off."""
-        try:
-            self._resynchronise()
-            self._make_safe()
-        except DeviceError as error:
-            self._alarm_circuit(error)
+    def _make_safe(self) -> None:
+        super()._make_safe()
+        self.cell_on.put(0)
 
     def _publish(self, voltage_volt: float, current_ampere: float) -> None:
         """Newest reading, for everybody who looks at the signals."""
         self.voltage.put(voltage_volt)
         self.current.put(current_ampere)
         self.cell_on.put(int(self._circuit_maybe_closed))
-
-    def _alarm_circuit(self, error: BaseException) -> None:
-        text = str(error) or "the instrument does not answer"
-        self.on_alarm(
-            kind="circuit", source=self.name, value=nan, limit=nan, action=f"could not be opened: {text}"
-        )
 
     # ---- runs and their ends
     def start_run(self) -> None:
@@ -223,75 +198,66 @@ class CyclerDevice(Instrument):
         """The run's test time now (s)."""
         return self._keeper.now()
 
-    def stage(self) -> list[object]:
-        """Part of a run from here on; the circuit is open."""
-        self._open_circuit("stopped")
-        return super().stage()
+    def clock_second(self) -> float:
+        """The station's clock now (s): goes on from one process to the next, until the machine restarts."""
+        return self._clock.now()
+
+    def stage(self) -> DeviceStatus:  # type: ignore[override]  # ophyd waits; the RunEngine takes either
+        """Part of a run from here on; done when the circuit is seen to be open, failed if it is not."""
+        super().stage()
+        self._ask_to_stop("stopped")
+        attempt = self._attempt_to_open()
+        if attempt is None:
+            raise DeviceError(f"{self.name}: not connected")
+        return self._status_of(attempt.done)
 
     def unstage(self) -> list[object]:
-        """Open the circuit, verified; the RunEngine calls this on every way out."""
-        self._open_circuit("stopped")
+        """Open the circuit, verified; the RunEngine calls this on every way out, and does not wait for it."""
+        self.stop()
         return super().unstage()
 
     def stop(self, *, success: bool = False) -> None:
         """Open the circuit and end the program; never raises."""
-        self._open_circuit("stopped")
+        self._ask_to_stop("stopped")
+        self._open_circuit()
+        if self._course is not None:
+            self._course.settle()
+
+    def disconnect(self) -> None:
+        """Open the circuit and let go of the port; may be called twice."""
+        self.stop()
+        super().disconnect()
 
     def pause(self) -> None:
         """Open the circuit; the program and its status stay open for `resume()`."""
         with self._lock:
-            self._paused = self._status is not None and not self._status.done
-            self._open_circuit("paused")
+            if self._course is not None:
+                self._course.paused = self._course.open
+            self._ask_to_stop("paused")
+            self._open_circuit()
 
     def resume(self) -> None:
         """Go on with what is left of a single paused step; a gapless program ends here, flagged."""
         with self._lock:
-            if not self._paused or self._status is None or self._program is None:
+            course = self._course
+            if course is None or not course.paused or not course.open:
                 return
-            left, status = remainder(self._program, self._results), self._status
+            left = remainder(course.program, course.results)
             if left is None:
-                self._paused = False
-                status.set_finished()
+                course.settle()
                 return
-            self._program = left
-            self._upload(left).add_callback(lambda upload: self._go_on(upload, left, status))
+            course.program = left
+            self._upload(left).add_callback(lambda upload: self._go_on(upload, course))
 
-    def _go_on(self, upload: Any, program: Program, status: DeviceStatus) -> None:
-        if upload.success:
-            self._start(program)
-        elif not status.done:
-            status.set_exception(upload.exception())
+    def _go_on(self, upload: Any, course: Course) -> None:
+        with self._lock:
+            if course is not self._course or not course.paused:
+                return  # stopped, or something else was prepared, meanwhile
+            if upload.success:
+                self._start(course)
+            else:
+                course.settle(upload.exception())
 
-    def _open_circuit(self, reason: str) -> None:
-        """End the program if one runs and verify that the cell is off, within 2 s; failures are alarms."""
-        if self._worker is None:
-            return
-        deadline = time.monotonic() + OPEN_WITHIN_SECOND
-        run = self._run
-        if run is not None:
-            run.request_stop(reason)
-            run.ended.wait(OPEN_WITHIN_SECOND)
-        if self._circuit_maybe_closed:
-            job = self._worker.submit(self._make_safe)
-            try:
-                job.result(timeout=max(deadline - time.monotonic(), 0.1))
-            except (DeviceError, FutureTimeoutError) as error:
-                self._alarm_circuit(error)
-        if reason != "paused":
-            self._paused = False
-            if self._status is not None and not self._status.done:
-                self._status.set_finished()
-        self.cell_on.put(int(self._circuit_maybe_closed))
-
-
-def _finish_with(future: Future[Any], status: DeviceStatus) -> None:
-    """Settle `status` when `future` is done."""
-
-    def settle(done: Future[Any]) -> None:
-        error = done.exception()
-        if error is None:
-            status.set_finished()
-        else:
-            status.set_exception(error if isinstance(error, Exception) else DeviceError(str(error)))
-
-    future.add_done_callback(settle)
+    def _ask_to_stop(self, reason: str) -> None:
+        if self._run is not None:
+            self._run.request_stop(reason)

@@ -125,12 +125,10 @@ class Eurotherm3200(EurothermReadings):
             ProtocolError: not allowed; nothing was sent.
         """
         target = self.check_setpoint(celsius)
-        status = DeviceStatus(self, call_stop_on_failure=False)
         with self._lock:
             taken = self._replace(None, lambda: self._change(self._controller.track, target))
             self._path = True
-        taken.add_done_callback(lambda done: _settle(status, done.exception()))
-        return status
+        return self._status_of(taken)
 
     def stop(self, *, success: bool = False) -> None:
         """Abandon what is under way and hold the temperature of now; never raises.
@@ -224,10 +222,3 @@ class Eurotherm3200(EurothermReadings):
         except (DeviceError, FutureTimeoutError) as error:
             action = f"{trouble}: {str(error) or 'no answer'}"
             self.on_alarm(kind="hold", source=self.name, value=nan, limit=nan, action=action)
-
-
-def _settle(status: DeviceStatus, error: BaseException | None) -> None:
-    if error is None:
-        status.set_finished()
-    else:
-        status.set_exception(error if isinstance(error, Exception) else DeviceError(str(error)))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from ophyd import Device
+from ophyd.status import DeviceStatus
 
 from devices.port_worker import PortWorker
 from devices.protocols import Identity
@@ -15,6 +17,7 @@ from labctl.errors import DeviceError
 
 logger = logging.getLogger(__name__)
 AlarmHandler = Callable[..., None]
+_LEAVE_SECOND = 10.0  # how long a reader thread that hangs on a dead link may take to let go of it
 
 
 def log_alarm(**alarm: Any) -> None:
@@ -45,6 +48,7 @@ class Instrument(Device):
         self.on_alarm = on_alarm
         self._clock = clock or MonotonicClock()
         self._worker: PortWorker | None = None
+        self._worker_before: PortWorker | None = None
         self._identity: Identity | None = None
 
     # ---- what a driver adds; these run in the reader thread
@@ -76,6 +80,8 @@ class Instrument(Device):
         """
         if self._identity is not None:
             return self._identity
+        if self._worker_before is not None and not self._worker_before.close(_LEAVE_SECOND):
+            raise DeviceError(f"{self.name}: {self.prefix} is still being let go of; try again")
         worker = PortWorker(f"{self.name}-reader")
         try:
             identity = worker.submit(self._open_link).result()
@@ -93,7 +99,7 @@ class Instrument(Device):
             return
         self._worker.submit(self._close_link)
         self._worker.close()
-        self._worker, self._identity = None, None
+        self._worker_before, self._worker, self._identity = self._worker, None, None
 
     @property
     def identity(self) -> Identity | None:
@@ -104,6 +110,24 @@ class Instrument(Device):
         """Identity and address, for the start document."""
         who = self._identity.as_metadata() if self._identity else {}
         return {**who, "address": self.prefix}
+
+    def _alarm(self, **alarm: Any) -> None:
+        """To whoever takes alarms now: kind, source, value, limit, action."""
+        self.on_alarm(**alarm)
+
+    def _status_of(self, future: Future[Any]) -> DeviceStatus:
+        """A status that ends as `future` does."""
+        status = DeviceStatus(self, call_stop_on_failure=False)
+
+        def settle(done: Future[Any]) -> None:
+            error = done.exception()
+            if error is None:
+                status.set_finished()
+            else:
+                status.set_exception(error if isinstance(error, Exception) else DeviceError(str(error)))
+
+        future.add_done_callback(settle)
+        return status
 
     def _require_worker(self) -> PortWorker:
         if self._worker is None:

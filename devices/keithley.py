@@ -14,11 +14,9 @@ because the manuals leave it open:
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
-from devices.cycler import CyclerDevice, ProgramRun
+from devices.cycler import CyclerDevice
 from devices.keithley_link import GOING_ON, KeithleyLink
 from devices.keithley_models import MODELS, WIDEST_VOLT, KeithleyModel, check_program
 from devices.keithley_program import BUFFER, MEASURE_LIST, SOURCE_LIST, CompiledProgram, compile_program
@@ -31,15 +29,15 @@ from devices.keithley_settings import (
 )
 from devices.keithley_timing import LONGEST_REST_TICK_SECOND, LONGEST_TICK_SECOND
 from devices.program_record import ProgramRecord
+from devices.program_run import ProgramRun
 from devices.protocols import Identity
 from devices.techniques import Program
 from devices.visa_line import VisaLine
-from labctl.errors import ConfigurationError, DeviceError, InstrumentError, TransportError
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError
 
 _SAME = 1e-4  # relative difference between a limit and what is read back
 _MAKE_ROOM = ("defbuffer1", "defbuffer2")
 _SMALLEST_BUFFER = 10
-_RECONNECT_ATTEMPTS, _RECONNECT_PAUSE_SECOND = 5, 0.1
 _HOST_CHECKED = ("open_circuit.until_drift_volt_per_hour", "constant_voltage.until_charge_ah")
 
 
@@ -75,8 +73,8 @@ class Keithley2450(CyclerDevice):
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""
         model = self._model or self._expected_model
-        check_program(program, model, self.limits)
-        compile_program(program, model or MODELS["2450"], self.limits, self._line_hertz)
+        check_program(program, model, self.limits_for(program))
+        compile_program(program, model or MODELS["2450"], self.limits_for(program), self._line_hertz)
 
     def metadata(self) -> dict[str, Any]:
         """Identity, limits as set and as read back, how often they are checked, what the host checks."""
@@ -92,36 +90,25 @@ class Keithley2450(CyclerDevice):
         """Conditions of the prepared program that the host evaluates, because the instrument cannot."""
         return self._compiled.host_checked if self._compiled is not None else ()
 
-    def check_reading(self) -> str:
-        """The cell's rest voltage."""
-        return f"{self.measure_rest_voltage():.5f} V at rest"
-
-    def measure_rest_voltage(self) -> float:
-        """Cell voltage (V) with a source of 0 A, measured now; only while no program runs."""
-        volt = self._require_worker().submit(self._measure_at_rest).result()
-        self.voltage.put(volt)
-        return volt
-
-    def _measure_at_rest(self) -> float:
-        try:
-            self._link.command(*settings_idle(1.0).commands, "OUTP ON")
-            return self._link.ask_number('READ? "defbuffer1", READ')
-        finally:
-            self._switch_off()
-
     # ---- connection; in the reader thread
-    def _open_link(self) -> Identity:
-        identity = self._link.open()
-        try:
-            self._model = self._model_of(identity)
-            if not self.take_over:
-                self._require_idle()
-            self._disarm()
-            self._set_up()
-        except BaseException:
-            self._link.close()
-            raise
-        return identity
+    def _open_port(self) -> Identity:
+        return self._link.open()
+
+    def _set_up(self, identity: Identity) -> None:
+        self._model = self._model_of(identity)
+        running = self._link.model_state() in GOING_ON
+        if not self.take_over and (running or self._link.ask("OUTP?") != "0"):
+            raise InstrumentError(
+                f"{self.prefix}: a program is running on the instrument, or its output is on; a program ends "
+                "by itself at its limits, and `labctl run` would stop it"
+            )
+        if self._identity is None:
+            self.found_clock_second, self.found_running = self._clock.now(), running
+        self._resynchronise()
+
+    def _resynchronise(self) -> None:
+        self._disarm()
+        self._set_limits()
 
     def _model_of(self, identity: Identity) -> KeithleyModel:
         model = MODELS.get(identity.model)
@@ -134,13 +121,6 @@ class Keithley2450(CyclerDevice):
             expected = self._expected_model.name
             raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
         return model
-
-    def _require_idle(self) -> None:
-        if self._link.model_state() in GOING_ON or self._link.ask("OUTP?") != "0":
-            raise InstrumentError(
-                f"{self.prefix}: a program is running on the instrument, or its output is on; a program ends "
-                "by itself at its limits, and `labctl run` would stop it"
-            )
 
     def _disarm(self) -> None:
         """The high-impedance output-off mode before anything else, confirmed; *RST would undo it.
@@ -159,7 +139,7 @@ class Keithley2450(CyclerDevice):
                 "HIMP;HIMP;0: the cell would be discharged with the output off"
             )
 
-    def _set_up(self) -> None:
+    def _set_limits(self) -> None:
         """Protection limits, set and read back; buffers; formats. The output is off."""
         model = self._require_model()
         volt, ampere = voltage_limit_volt(self.limits), current_limit_ampere(self.limits, model, WIDEST_VOLT)
@@ -191,38 +171,21 @@ class Keithley2450(CyclerDevice):
         self._link.command("OUTP OFF")
         self._confirm_off()
 
-    def _resynchronise(self) -> None:
-        """End whatever it was doing, over a new connection to the same instrument if the old one is dead."""
+    def _rest_voltage(self) -> float:
         try:
-            self._disarm()
-            self._set_up()
-            return
-        except TransportError:
-            self._link.close()
-        for attempt in range(_RECONNECT_ATTEMPTS):
-            try:
-                self._reconnect()
-                return
-            except TransportError:
-                if attempt == _RECONNECT_ATTEMPTS - 1:
-                    raise
-                threading.Event().wait(_RECONNECT_PAUSE_SECOND * 2**attempt)
+            self._link.command(*settings_idle(1.0).commands, "OUTP ON")
+            return self._link.ask_number('READ? "defbuffer1", READ')
+        finally:
+            self._switch_off()
 
-    def _reconnect(self) -> None:
-        if self._identity is None:
-            self._link.open()
-        else:
-            self._link.reopen(self._identity)
-        self._disarm()
-        self._set_up()
-
-    # ---- programs
-    def _loading(self, program: Program) -> Callable[[], None]:
-        compiled = compile_program(program, self._require_model(), self.limits, self._line_hertz)
-        return lambda: self._load(compiled)
-
-    def _load(self, compiled: CompiledProgram) -> None:
+    # ---- programs; `_load` in the reader thread
+    def _load(self, program: Program) -> None:
         """Settings into configuration lists, blocks into the trigger model; the output stays off."""
+        model = self._require_model()
+        compiled = compile_program(program, model, self.limits_for(program), self._line_hertz)
+        self._upload_compiled(compiled)
+
+    def _upload_compiled(self, compiled: CompiledProgram) -> None:
         self._compiled = None
         self._confirm_off()
         self._link.send(  # refused when there are none, which does not matter
@@ -247,16 +210,16 @@ class Keithley2450(CyclerDevice):
         self._read_back(settings.limit_question, settings.limit)
         self._link.command(f'SOUR:CONF:LIST:STOR "{SOURCE_LIST}"', f'SENS:CONF:LIST:STOR "{MEASURE_LIST}"')
 
-    def _new_run(self, record: ProgramRecord) -> ProgramRun:
-        if self._compiled is None or self._program is None:
+    def _new_run(self, program: Program, record: ProgramRecord) -> ProgramRun:
+        if self._compiled is None:
             raise DeviceError(f"{self.name}: no program is loaded")
         return KeithleyRun(
             self._link,
             record,
             self._compiled,
-            self._program.techniques,
+            program.techniques,
             on_reading=self._publish,
-            on_alarm=lambda **alarm: self.on_alarm(**alarm),
+            on_alarm=self._alarm,
         )
 
     def _require_model(self) -> KeithleyModel:

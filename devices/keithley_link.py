@@ -70,17 +70,6 @@ class KeithleyLink:
         """Close the port; may be called twice."""
         self._line.close()
 
-    def reopen(self, expected: Identity) -> None:
-        """Open the port anew; another instrument in its place is refused."""
-        self._line.close()
-        identity = self.open()
-        if identity != expected:
-            self._line.close()
-            raise InstrumentError(
-                f"{self.address}: after the link was lost {identity.model} {identity.serial} answers "
-                f"in place of {expected.model} {expected.serial}"
-            )
-
     def _require_scpi(self) -> None:
         self._line.write_lines("*LANG?")
         language = self._line.read_line(ANSWER_WITHIN_SECOND)

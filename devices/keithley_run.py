@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from math import isfinite, nan
 
 from devices.keithley_conditions import VOLTAGE_LIMIT
@@ -14,6 +11,7 @@ from devices.keithley_program import BUFFER, CompiledProgram
 from devices.keithley_readings import ELEMENTS, OVERFLOW, Readings, parse_readings
 from devices.keithley_replay import Replay
 from devices.program_record import ProgramRecord
+from devices.program_run import OnAlarm, OnReading, ProgramRun
 from devices.techniques import AnyTechnique
 from labctl.errors import DeviceError, InstrumentError, TransportError, TripError
 
@@ -24,11 +22,8 @@ _ENDED = ("IDLE", "ABORTED")
 _DAMAGED_TRIES = 3
 
 
-class KeithleyRun:
-    """Follows one run of the loaded trigger model from its start to the output being off.
-
-    Used by the reader thread only, except for `request_stop`, `started` and `ended`.
-    """
+class KeithleyRun(ProgramRun):
+    """Follows one run of the loaded trigger model from its start to the output being off."""
 
     def __init__(
         self,
@@ -37,29 +32,14 @@ class KeithleyRun:
         program: CompiledProgram,
         techniques: tuple[AnyTechnique, ...],
         *,
-        on_reading: Callable[[float, float], None],
-        on_alarm: Callable[..., None],
+        on_reading: OnReading,
+        on_alarm: OnAlarm,
     ) -> None:
-        self._link, self.record, self._program = link, record, program
+        super().__init__(record, on_reading=on_reading, on_alarm=on_alarm)
+        self._link, self._program = link, program
         self._replay = Replay(program, techniques, record, on_reading)
-        self._on_alarm = on_alarm
-        self.started: Future[None] = Future()
-        self.ended = threading.Event()
-        self._stop_reason: str | None = None
-        self._stop_asked = threading.Event()
         self._fetched = 0
         self._pause_second = _SHORTEST_PAUSE_SECOND
-
-    def request_stop(self, reason: str) -> None:
-        """End the program early; the open step gets `reason` as its end reason."""
-        if self._stop_reason is None:
-            self._stop_reason = reason
-        self._stop_asked.set()
-
-    def close(self) -> None:
-        """Whatever happened, nobody waits for the start of this run any more."""
-        if not self.started.done():
-            self.started.set_result(None)
 
     def follow(self) -> None:
         """Start the model and take in its readings until it has ended with the output off.
@@ -71,17 +51,12 @@ class KeithleyRun:
         """
         if self._stop_reason is not None:
             return
-        try:
-            self._start()
-            while self._poll():
-                if self._stop_reason is not None:
-                    self._abort()
-                    break
-            self._finish()
-        except TransportError as error:
-            action = f"the program goes on by itself; connecting anew ({error})"
-            self._on_alarm(kind="link", source=self._link.address, value=nan, limit=nan, action=action)
-            raise
+        self._start()
+        while self._poll():
+            if self._stop_reason is not None:
+                self._abort()
+                break
+        self._finish()
 
     def _start(self) -> None:
         try:
@@ -194,6 +169,5 @@ class KeithleyRun:
 
     def _trip_error(self, limit: str) -> TripError:
         value, unit = self._replay.last_measured, "A" if limit.startswith("current") else "V"
-        shown = f"{value:g} {unit}" if isfinite(value) and abs(value) < OVERFLOW else "a reading out of range"
-        self._on_alarm(kind="trip", source=limit, value=value, limit=nan, action="circuit open")
-        return TripError(f"{shown} passed the limit {limit}; the instrument has opened the circuit")
+        readable = isfinite(value) and abs(value) < OVERFLOW
+        return self._trip_at(limit, value, f"{value:g} {unit}" if readable else "a reading out of range")

@@ -22,10 +22,7 @@ _OFFSET = 1 << 27  # packages carry 28-bit values with this offset
 _LITERAL_PREFIXES = ("", "m", "u", "n", "p", "f", "a")
 _LARGEST_LITERAL = 999_999_999
 _VALUE = re.compile(r"^[0-9A-F]{7}[afpnum kMGTPEi]$")
-
 _METADATA = re.compile(r"^(1(?P<status>[0-9A-F])|2(?P<range>[0-9A-F]{2})|[03-9][0-9A-F]+)$")
-
-STATUS_TEXT = {1: "timing not met", 2: "overload", 4: "underload", 8: "overload warning"}
 
 ERROR_TEXT = {
     0x0001: "unspecified error",
@@ -84,7 +81,10 @@ ERROR_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One variable of a package: two-letter type, value in SI units, status bits, range index."""
+    """One variable of a package: two-letter type, value in SI units, status bits, range index.
+
+    Status: 1 timing not met, 2 overload, 4 underload, 8 overload warning; 0 is good.
+    """
 
     kind: str
     value: float
@@ -157,8 +157,3 @@ def _parse_variable(part: str) -> Value:
 def error_text(code: int) -> str:
     """The instrument's error in words, with its number."""
     return f"{ERROR_TEXT.get(code, 'error not in the published table')} (error {code:04X})"
-
-
-def status_text(bits: int) -> str:
-    """The status bits of a package in words; "" for 0."""
-    return ", ".join(text for bit, text in STATUS_TEXT.items() if bits & bit)

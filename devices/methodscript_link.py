@@ -17,7 +17,9 @@ from devices.transport import Line
 from labctl.errors import InstrumentError, TransportError
 
 _ERROR_LINE = re.compile(r"^([A-Za-z]?)!([0-9A-Fa-f]{4})(?::\s*(.*))?$")
+_REFUSED_WHILE_RUNNING, _SERIAL_NUMBER = "i!0006", re.compile(r"i[0-9A-Za-z]{6,}$")
 _REPLY_TIMEOUT_SECOND = 2.0
+_ASK_AGAIN_SECOND = 0.4
 _SETTLE_AFTER_ERROR_SECOND = 0.15  # the instrument ignores its input for 50 to 100 ms after an error
 _DEVICE_NAMES = {
     "es4_hr": "EmStat4 HR",
@@ -36,6 +38,8 @@ class MethodScriptLink:
         self._line = line
         self._unread: deque[str] = deque()
         self.model_identifier = ""
+        self._serial = ""  # before somebody has answered: any
+        self.script_was_running = False  # found, and ended, by the last `resynchronise`
 
     @property
     def address(self) -> str:
@@ -49,8 +53,9 @@ class MethodScriptLink:
             InstrumentError: something runs there and is not to be stopped.
         """
         self._line.open()
+        self._serial = ""
         try:
-            if not take_over and self._script_runs():
+            if not take_over and self.script_runs():
                 raise InstrumentError(
                     f"{self.address}: a program is running on the instrument; it ends by itself at "
                     "its limits, and `labctl run` would stop it"
@@ -61,30 +66,51 @@ class MethodScriptLink:
             self._line.close()
             raise
 
-    def _script_runs(self) -> bool:
-        """Ask for the serial number: while a script runs the instrument refuses, and goes on."""
-        self._line.write(b"\ni\n")
-        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
-            if line.startswith("i"):
-                return line.startswith("i!0006")
-        return False
+    def script_runs(self) -> bool:
+        """Ask for the serial number: while a script runs the instrument refuses, and goes on.
+
+        What the script has said before is kept.
+
+        Raises:
+            TransportError: nobody answers.
+        """
+        said: list[str] = []
+        runs = False
+        for line in self._answers(b"\ni\n", "'i'"):
+            runs = line == _REFUSED_WHILE_RUNNING
+            if runs or (line == f"i{self._serial}" if self._serial else _SERIAL_NUMBER.match(line)):
+                break
+            said.append(line)
+        self.put_back(said)
+        return runs
 
     def close(self) -> None:
         """Close the port."""
         self._line.close()
 
     def resynchronise(self) -> None:
-        """Abort a running script and forget old output: the next answer then belongs to the next question."""
+        """Abort a running script and forget old output: the next answer then belongs to the next question.
+
+        Raises:
+            TransportError: nobody answers.
+        """
         self._unread.clear()
-        self._line.write(b"\nZ\n")
         aborted = False
-        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
+        for line in self._answers(b"\nZ\n", "the abort command"):
             aborted = aborted or line == "Z"
             if line.startswith("Z!") or (aborted and not line):  # nothing was running, or it has ended
+                self.script_was_running = aborted
                 self._settle()
                 return
+
+    def _answers(self, command: bytes, name: str) -> Iterator[str]:
+        """Lines after `command`, which is repeated: after an error the instrument is deaf for a moment."""
+        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
+        while (left := deadline - time.monotonic()) > 0:
+            self._line.write(command)
+            yield from self._lines_until(time.monotonic() + min(left, _ASK_AGAIN_SECOND))
         raise TransportError(
-            f"{self.address}: no answer to the abort command within {_REPLY_TIMEOUT_SECOND:g} s; "
+            f"{self.address}: no answer to {name} within {_REPLY_TIMEOUT_SECOND:g} s; "
             "is this a MethodSCRIPT instrument, switched on, at this address?"
         )
 
@@ -99,21 +125,13 @@ class MethodScriptLink:
         version = self._query("t", lines=2)
         self.model_identifier = version[0][:6]
         name = _DEVICE_NAMES.get(self.model_identifier, self.model_identifier)
-        serial, script_version = self._query("i")[0], self._query("v")[0]
+        self._serial, script_version = self._query("i")[0], self._query("v")[0]
         number, _, date = version[0][6:].partition("#")  # the second line tells the kind of release
-        return Identity("PalmSens", name, serial, f"{number} ({date}), MethodSCRIPT {script_version}")
+        return Identity("PalmSens", name, self._serial, f"{number} ({date}), MethodSCRIPT {script_version}")
 
     def capabilities(self) -> int:
         """Bit mask of the script commands this firmware knows (67: meas_loop_cp, 68: set_i, 31: EIS)."""
         return int(self._query("CM")[0], 16)
-
-    def get_register(self, number: int) -> str:
-        """Content of a register (hexadecimal text)."""
-        return self._query(f"G{number:02X}")[0]
-
-    def set_register(self, number: int, value: str) -> None:
-        """Write a register (hexadecimal text)."""
-        self._query(f"S{number:02X}{value}")
 
     def _query(self, command: str, lines: int = 1) -> list[str]:
         """Send one command; its reply without the echoed letter."""
@@ -170,6 +188,7 @@ class MethodScriptLink:
         """Raise InstrumentError if `line` is the run-time error of a script."""
         match = _ERROR_LINE.match(line)
         if match and not match[1]:
+            self._settle()
             place = f" at {match[3]}" if match[3] else ""
             code = int(match[2], 16)
             raise InstrumentError(f"{self.address}: script stopped{place}: {error_text(code)}", code)
@@ -186,9 +205,17 @@ class MethodScriptLink:
         """All output lines that are there; [] when none came within the timeout."""
         if not self._unread:
             self._fill(timeout_second)
+        return self.take_unread()
+
+    def take_unread(self) -> list[str]:
+        """Lines that were read from the wire already."""
         lines = list(self._unread)
         self._unread.clear()
         return lines
+
+    def put_back(self, lines: list[str]) -> None:
+        """The next lines to be read."""
+        self._unread.extendleft(reversed(lines))
 
     def _lines_until(self, deadline: float) -> Iterator[str]:
         """Lines one by one until `deadline` (time.monotonic); what is not asked for stays for later."""

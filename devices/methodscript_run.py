@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from math import nan
 
 from devices.methodscript import Value, parse_package
@@ -13,22 +10,21 @@ from devices.methodscript_compiler import step_limit_second, tick_second, time_e
 from devices.methodscript_impedance import longest_silence_second
 from devices.methodscript_link import MethodScriptLink
 from devices.program_record import ProgramRecord
-from devices.techniques import Impedance
+from devices.program_run import OnAlarm, OnReading, ProgramRun
+from devices.techniques import Impedance, OpenCircuit
 from labctl.clock import Clock
 from labctl.errors import DeviceError, TransportError, TripError
 
 _POLL_SECOND = 0.05  # how soon a request to stop is seen
 _LOOP_STOP_SECOND = 0.4  # after that the whole script is aborted
-_SILENCE_SECOND = 2.0  # wall time at least, and 3 sampling intervals of the station's clock
+_ABORT_WITHIN_SECOND = 0.8  # after which it is tried over a new connection
+_SILENT_INTERVALS, _SILENCE_SECOND = 3, 2.0  # of the station's clock, the longer of the two; 2 s of wall time
 _MANY_DAMAGED_LINES = 20
 _LAST_FREQUENCY_TOLERANCE = 1.001
 
 
-class ScriptRun:
-    """Follows one script from its start to the empty line that ends it.
-
-    Used by the reader thread only, except for `request_stop`, `started` and `ended`.
-    """
+class ScriptRun(ProgramRun):
+    """Follows one script from its start to the empty line that ends it."""
 
     def __init__(
         self,
@@ -36,17 +32,11 @@ class ScriptRun:
         record: ProgramRecord,
         clock: Clock,
         *,
-        on_reading: Callable[[float, float], None],
-        on_alarm: Callable[..., None],
+        on_reading: OnReading,
+        on_alarm: OnAlarm,
     ) -> None:
-        self._link = link
-        self.record = record
-        self._clock = clock
-        self._on_reading = on_reading
-        self._on_alarm = on_alarm
-        self.started: Future[None] = Future()
-        self.ended = threading.Event()
-        self._stop_reason: str | None = None
+        super().__init__(record, on_reading=on_reading, on_alarm=on_alarm)
+        self._link, self._clock = link, clock
         self._stop_sent_wall_second: float | None = None
         self._abort_sent = False
         self._trip: str | None = None
@@ -54,11 +44,6 @@ class ScriptRun:
         self._damaged_in_a_row = 0
         self._heard_wall_second = time.monotonic()
         self._heard_clock_second = 0.0
-
-    def request_stop(self, reason: str) -> None:
-        """End the program early; the open step gets `reason` as its end reason."""
-        if self._stop_reason is None:
-            self._stop_reason = reason
 
     def follow(self) -> None:
         """Start the loaded script and take in its output until it has ended with the cell off.
@@ -69,7 +54,6 @@ class ScriptRun:
             TransportError: the link is lost or silent; the cell may still be on.
         """
         if self._stop_reason is not None:
-            self.started.set_result(None)
             return
         try:
             self._link.start_loaded()
@@ -78,23 +62,21 @@ class ScriptRun:
             raise
         self.started.set_result(None)
         self._note_heard()
-        while not self._take_in(self._link.read(_POLL_SECOND)):
+        while not self._take_in(self._link.read(_POLL_SECOND)) or self._link.script_runs():
             self._stop_if_asked()
             self._notice_silence()
+        while rest := self._link.take_unread():  # what a made-up end of line has hidden
+            self._take_in(rest)
         self._close_open_step()
         if self._trip is not None:
             raise self._trip_error(self._trip)
 
-    def close(self) -> None:
-        """Whatever happened, nobody waits for the start of this run any more."""
-        if not self.started.done():
-            self.started.set_result(None)
-
     def _take_in(self, lines: list[str]) -> bool:
-        """Handle `lines`; True at the empty line that ends the script."""
+        """Handle `lines`; True at an empty line, as it ends the script."""
         arrived = time.time()
-        for line in lines:
-            if not line:
+        for number, line in enumerate(lines, start=1):
+            if not line:  # or an end of line that the wire has made up: then more will come
+                self._link.put_back(lines[number:])
                 return True
             self._handle(line, arrived)
         if lines:
@@ -124,13 +106,17 @@ class ScriptRun:
         except (TransportError, KeyError):
             self._damaged(line)
             return
-        self._damaged_in_a_row = 0
-        at_rest = self.record.technique is not None and self.record.technique.kind == "open_circuit"
         if isinstance(self.record.technique, Impedance):
+            self._damaged_in_a_row = 0
             self._spectrum_package(values, moment, arrived)
             return
-        voltage = values.get("ab") or values.get("da") or Value("ab", nan)  # measured, else as applied
-        current = values.get("ba") or values.get("db") or Value("ba", 0.0 if at_rest else nan)
+        at_rest = isinstance(self.record.technique, OpenCircuit)
+        voltage = values.get("ab") or values.get("da")  # measured, else as applied
+        current = Value("ba", 0.0) if at_rest else values.get("ba") or values.get("db")
+        if voltage is None or current is None:
+            self._damaged(line)  # its end is missing
+            return
+        self._damaged_in_a_row = 0
         status = voltage.status | current.status
         self.record.sample(moment, voltage.value, current.value, status, arrived)
         if not self._loop_open:
@@ -193,15 +179,9 @@ class ScriptRun:
 
     def _trip_error(self, limit: str) -> TripError:
         voltage, current = self.record.last_reading
-        shown = f"{current:g} A" if limit.startswith("current") else f"{voltage:g} V"
-        self._on_alarm(
-            kind="trip",
-            source=limit,
-            value=current if limit.startswith("current") else voltage,
-            limit=nan,
-            action="circuit open",
-        )
-        return TripError(f"{shown} passed the limit {limit}; the instrument has opened the circuit")
+        if limit.startswith("current"):
+            return self._trip_at(limit, current, f"{current:g} A")
+        return self._trip_at(limit, voltage, f"{voltage:g} V")
 
     def _damaged(self, line: str) -> None:
         self._damaged_in_a_row += 1
@@ -234,10 +214,13 @@ class ScriptRun:
 
     def _notice_silence(self) -> None:
         """Raise when neither wall time nor the station's clock leave room for a healthy instrument."""
+        deaf_second = time.monotonic() - max(self._heard_wall_second, self._stop_sent_wall_second or 0.0)
+        if self._abort_sent and deaf_second > _LOOP_STOP_SECOND + _ABORT_WITHIN_SECOND:
+            raise TransportError(f"{self._link.address}: no answer to the abort command")
         if time.monotonic() - self._heard_wall_second < _SILENCE_SECOND:
             return
         silence = self._clock.now() - self._heard_clock_second
-        if silence > self._longest_interval_second() * 3 + _SILENCE_SECOND:
+        if silence > max(_SILENT_INTERVALS * self._longest_interval_second(), _SILENCE_SECOND):
             raise TransportError(f"{self._link.address}: silent for {silence:.1f} s while a program runs")
 
     def _longest_interval_second(self) -> float:

@@ -26,6 +26,7 @@ from pymodbus.pdu.register_message import ReadInputRegistersRequest, WriteSingle
 from devices.line_query import NoAnswerError
 from devices.modbus_frames import Frames, RtuFrames, TcpFrames
 from devices.transport import SerialLine
+from labctl.config import NO_ADDRESS
 from labctl.errors import ConfigurationError, InstrumentError, TransportError
 
 PROTOCOLS = ("rtu", "tcp")
@@ -86,8 +87,8 @@ class ModbusLink:
         four_reads_too: bool = False,
     ) -> None:
         _check(address, "protocol", protocol, protocol in PROTOCOLS, "must be rtu or tcp")
-        sockets_only = protocol == "tcp" and not address.startswith("socket://")
-        _check(address, "protocol", protocol, not sockets_only, "Modbus TCP needs socket://host:port")
+        reachable = protocol == "rtu" or address == NO_ADDRESS or address.startswith("socket://")
+        _check(address, "protocol", protocol, reachable, "Modbus TCP needs socket://host:port")
         _check(address, "unit", unit, type(unit) is int and 1 <= unit <= 254, "must be 1 to 254")
         _check(address, "baudrate", baudrate, 1200 <= baudrate <= 115200, "must be 1200 to 115200")
         _check(address, "parity", parity, parity in PARITIES, "must be none, even or odd")

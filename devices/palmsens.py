@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
-from devices.cycler import CyclerDevice, ProgramRun
+from devices.cycler import CyclerDevice
 from devices.methodscript import parse_package
 from devices.methodscript_compiler import compile_program
 from devices.methodscript_link import MethodScriptLink
 from devices.methodscript_models import MODELS, SCRIPT_BITS, InstrumentModel, check_program, needed_commands
 from devices.methodscript_run import ScriptRun
 from devices.program_record import ProgramRecord
+from devices.program_run import ProgramRun
 from devices.protocols import Identity
 from devices.techniques import Program
 from devices.transport import SerialLine
-from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError, TransportError
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
 
 _CELL_OFF = ["cell_off"]
-_RECONNECT_ATTEMPTS, _RECONNECT_PAUSE_SECOND = 5, 0.1
 _MEASURE_AT_REST = [
     "var p", "set_pgstat_chan 0", "cell_off", "set_pgstat_mode 3", "set_max_bandwidth 100",
     "meas 100m p ab", "pck_start", "pck_add p", "pck_end",
@@ -33,20 +31,29 @@ class PalmSens(CyclerDevice):
         address: device path (`/dev/ttyACM0`, `COM3`) or URL (`socket://host:port`).
         model: expected model (`EmStat4 HR`, ...); a different one is refused at connection.
         channel: channel of a multi-channel instrument, from 0.
+        baudrate: of a serial line; 230400 for an EmStat Pico, of no meaning over USB.
         options: as for every cycler: name, clock, limits, on_alarm.
     """
 
-    def __init__(self, address: str, *, model: str | None = None, channel: int = 0, **options: Any) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str | None = None,
+        channel: int = 0,
+        baudrate: int = 921600,
+        **options: Any,
+    ) -> None:
         super().__init__(address, **options)
         self._expected_model = _known_model(model)
         self._model: InstrumentModel | None = None
         self._capabilities: int | None = None
         self._channel = channel
-        self._link = MethodScriptLink(SerialLine(address))
+        self._link = MethodScriptLink(SerialLine(address, baudrate=baudrate))
 
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""
-        check_program(program, self._model or self._expected_model, self.limits)
+        check_program(program, self._model or self._expected_model, self.limits_for(program))
         if self._capabilities is None:
             return
         for number, technique in enumerate(program.techniques, start=1):
@@ -58,27 +65,21 @@ class PalmSens(CyclerDevice):
                         f"{command}; a newer one, or a licence, is needed"
                     )
 
-    def check_reading(self) -> str:
-        """The cell's rest voltage."""
-        return f"{self.measure_rest_voltage():.5f} V at rest"
-
-    def measure_rest_voltage(self) -> float:
-        """Cell voltage (V) at open circuit, measured now; only while no program runs."""
-        output = self._require_worker().submit(lambda: self._link.run_to_end(_MEASURE_AT_REST)).result()
-        values = [v.value for line in output if line.startswith("P") for v in parse_package(line)]
-        if not values:
-            raise InstrumentError(f"{self.prefix}: no reading in {output!r}")
-        self.voltage.put(values[-1])
-        return values[-1]
-
     def _require_model(self) -> InstrumentModel:
         model = self._model or self._expected_model
         if model is None:
             raise DeviceError(f"{self.name}: not connected")
         return model
 
-    def _open_link(self) -> Identity:
+    # ---- in the reader thread
+    def _open_port(self) -> Identity:
+        """A script that runs there is ended: while it runs the instrument does not say who it is."""
         identity = self._link.open(take_over=self.take_over)
+        if self._identity is None:
+            self.found_clock_second, self.found_running = self._clock.now(), self._link.script_was_running
+        return identity
+
+    def _set_up(self, identity: Identity) -> None:
         model = MODELS.get(self._link.model_identifier)
         if model is None:
             known = ", ".join(m.name for m in MODELS.values())
@@ -89,7 +90,6 @@ class PalmSens(CyclerDevice):
             expected = self._expected_model.name
             raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
         self._model, self._capabilities = model, self._link.capabilities()
-        return identity
 
     def _close_link(self) -> None:
         self._link.close()
@@ -98,41 +98,22 @@ class PalmSens(CyclerDevice):
         self._link.run_to_end(_CELL_OFF)
 
     def _resynchronise(self) -> None:
-        """Get through to the instrument again, over a new connection if the old one is dead."""
-        try:
-            self._link.resynchronise()
-            return
-        except TransportError:
-            self._link.close()
-        for attempt in range(_RECONNECT_ATTEMPTS):
-            try:
-                self._reconnect()
-                return
-            except TransportError:
-                if attempt == _RECONNECT_ATTEMPTS - 1:
-                    raise
-                threading.Event().wait(_RECONNECT_PAUSE_SECOND * 2**attempt)
+        self._link.resynchronise()
 
-    def _reconnect(self) -> None:
-        """Open the port anew; another instrument in its place is refused."""
-        before, now = self._identity, self._link.open()
-        if before is not None and now != before:
-            raise InstrumentError(
-                f"{self.prefix}: after the link was lost {now.model} {now.serial} answers in place of "
-                f"{before.model} {before.serial}"
-            )
+    def _rest_voltage(self) -> float:
+        output = self._link.run_to_end(_MEASURE_AT_REST)
+        values = [v.value for line in output if line.startswith("P") for v in parse_package(line)]
+        if not values:
+            raise InstrumentError(f"{self.prefix}: no reading in {output!r}")
+        return values[-1]
 
-    def _loading(self, program: Program) -> Callable[[], None]:
-        script = compile_program(program, self._require_model(), self.limits, self._channel)
-        return lambda: self._link.load(script)
-
-    def _new_run(self, record: ProgramRecord) -> ProgramRun:
-        return ScriptRun(
-            self._link, record, self._clock, on_reading=self._publish, on_alarm=self._forward_alarm
+    def _load(self, program: Program) -> None:
+        self._link.load(
+            compile_program(program, self._require_model(), self.limits_for(program), self._channel)
         )
 
-    def _forward_alarm(self, **alarm: Any) -> None:
-        self.on_alarm(**alarm)
+    def _new_run(self, program: Program, record: ProgramRecord) -> ProgramRun:
+        return ScriptRun(self._link, record, self._clock, on_reading=self._publish, on_alarm=self._alarm)
 
 
 def _known_model(name: str | None) -> InstrumentModel | None:

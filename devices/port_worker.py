@@ -26,10 +26,11 @@ class PortWorker:
         self._jobs.put((job, future))  # type: ignore[arg-type]
         return future
 
-    def close(self, timeout_second: float = 2.0) -> None:
-        """End the thread after the jobs queued so far."""
+    def close(self, timeout_second: float = 2.0) -> bool:
+        """End the thread after the jobs queued so far; whether it has ended. May be called again."""
         self._jobs.put(None)
         self._thread.join(timeout_second)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:

@@ -33,7 +33,8 @@ class RowBuffer:
         """Take all rows out, at most LARGEST_PAGE_ROW a page; a page not asked for stays in."""
         while True:
             with self._lock:
-                taken, self._rows = self._rows[:LARGEST_PAGE_ROW], self._rows[LARGEST_PAGE_ROW:]
+                taken = self._rows[:LARGEST_PAGE_ROW]
+                del self._rows[:LARGEST_PAGE_ROW]
             if not taken:
                 return
             columns = zip(*(row for row, _ in taken), strict=True)

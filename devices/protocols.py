@@ -100,6 +100,10 @@ class Cycler(Readable[Any], Protocol):
 
     dc: StreamFlyer
     eis: StreamFlyer
+    found_clock_second: float | None
+    """Station's clock (s) when the instrument was connected; None before, or where the driver cannot tell"""
+    found_running: bool
+    """whether somebody's program was running on it until then."""
 
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import time
 from typing import Protocol
@@ -13,6 +14,16 @@ from labctl.platform import FileLock, port_lock
 
 LONGEST_LINE_BYTE = 65536  # garbage without a line end must not fill the memory
 _CHUNK_BYTE = 65536
+_WHY = {
+    errno.ENOENT: "there is no such port; is the instrument plugged in and switched on? "
+    "(Linux: `ls /dev/serial/by-id`; Windows: the Device Manager)",
+    errno.EACCES: "you may not use this port; on Linux join the group that owns it (`ls -l`), often dialout",
+    errno.EBUSY: "another program has it open",
+    errno.ECONNREFUSED: "nobody listens there; are address and port right, is the instrument's server on?",
+    errno.EHOSTUNREACH: "there is no way to this host; is it switched on, and on this network?",
+    errno.ENETUNREACH: "there is no way to this network; is the machine connected to it?",
+    errno.ETIMEDOUT: "nobody answers there; is the address right, the instrument on, on this network?",
+}
 _POLL_SECOND = 0.02  # only where the port cannot be waited on (Windows COM ports)
 
 
@@ -81,7 +92,7 @@ class SerialLine:
             self._port = self._open_port()
         except (serial.SerialException, OSError, ValueError) as error:
             lock.release()
-            raise TransportError(f"{self.address}: cannot be opened: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: cannot be opened: {why_not_opened(error)}") from error
         self._lock = lock
         self._pending.clear()
 
@@ -113,7 +124,7 @@ class SerialLine:
         try:
             port.write(data)
         except (serial.SerialException, OSError) as error:
-            raise TransportError(f"{self.address}: cannot be written to: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: cannot be written to: {plain_text(error)}") from error
 
     def read_lines(self, timeout_second: float) -> list[bytes]:
         """All complete lines that are there, without their ends; [] when none came within the timeout."""
@@ -140,7 +151,7 @@ class SerialLine:
                 select.select([], [], [], min(timeout_second, _POLL_SECOND))
             data = port.read(_CHUNK_BYTE)
         except (serial.SerialException, OSError, TypeError, ValueError) as error:
-            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: link lost: {plain_text(error)}") from error
         return bytes(data)
 
     def discard_input(self) -> None:
@@ -155,5 +166,19 @@ class SerialLine:
         return self._port
 
 
-def _plain(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__
+def why_not_opened(error: BaseException) -> str:
+    """Why a port could not be opened, in words that say what to do; the system's own where there are none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return _WHY[errno.ETIMEDOUT]
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in _WHY:
+            return _WHY[number]
+        cause = cause.__cause__ or cause.__context__
+    return plain_text(error)
+
+
+def plain_text(error: BaseException) -> str:
+    """An exception's words on one line."""
+    return str(error).strip().replace("\n", " ") or type(error).__name__

@@ -8,6 +8,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from devices.transport import plain_text, why_not_opened
+from labctl.config import NO_ADDRESS
 from labctl.errors import ConfigurationError, PortInUseError, TransportError
 from labctl.platform import FileLock, port_lock
 
@@ -64,7 +66,7 @@ class VisaLine:
     """
 
     def __init__(self, address: str, *, library: str = "@py") -> None:
-        if address != "not-connected" and not _RESOURCE.fullmatch(address):
+        if address != NO_ADDRESS and not _RESOURCE.fullmatch(address):
             raise ConfigurationError(
                 "VISA instrument",
                 "address",
@@ -106,7 +108,7 @@ class VisaLine:
             manager = pyvisa.ResourceManager(self._library)
             resource = manager.open_resource(self.address, open_timeout=round(_OPEN_TIMEOUT_SECOND * 1000))
         except Exception as error:  # pyvisa-py raises plain Exception, and ValueError for missing packages
-            raise TransportError(f"{self.address}: cannot be opened: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: cannot be opened: {why_not_opened(error)}") from error
         if not isinstance(resource, MessageBasedResource):
             resource.close()
             raise TransportError(
@@ -143,7 +145,7 @@ class VisaLine:
                 for line in lines:
                     resource.write(line)
         except (VisaIOError, OSError) as error:
-            raise TransportError(f"{self.address}: cannot be written to: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: cannot be written to: {plain_text(error)}") from error
 
     def read_line(self, timeout_second: float) -> str | None:
         """The next line without its end, None when none is complete within the timeout.
@@ -178,7 +180,7 @@ class VisaLine:
                 return False
             data = connection.recv(_CHUNK_BYTE)
         except OSError as error:
-            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: link lost: {plain_text(error)}") from error
         if not data:
             raise TransportError(f"{self.address}: link lost: the instrument has closed the connection")
         if len(self._pending) > _LONGEST_LINE_BYTE:
@@ -198,9 +200,9 @@ class VisaLine:
         except VisaIOError as error:
             if error.error_code == StatusCode.error_timeout:
                 return None
-            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: link lost: {plain_text(error)}") from error
         except OSError as error:
-            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: link lost: {plain_text(error)}") from error
 
     def discard_input(self) -> None:
         """Forget everything that has arrived so far; on USB and GPIB, clear the device's own queues."""
@@ -216,13 +218,9 @@ class VisaLine:
         try:
             resource.clear()
         except (VisaIOError, OSError) as error:
-            raise TransportError(f"{self.address}: link lost: {_plain(error)}") from error
+            raise TransportError(f"{self.address}: link lost: {plain_text(error)}") from error
 
     def _opened(self) -> MessageBasedResource:
         if self._resource is None:
             raise TransportError(f"{self.address}: not open")
         return self._resource
-
-
-def _plain(error: BaseException) -> str:
-    return str(error).strip().replace("\n", " ") or type(error).__name__

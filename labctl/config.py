@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    Strict,
+    model_validator,
+)
 
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError
@@ -17,6 +25,7 @@ from labctl.safety.limits import Limits
 
 DATA_VARIABLE = "LABCTL_DATA"
 DEFAULT_DATA = Path("labctl-data")
+NO_ADDRESS = "not-connected"  # of a simulated device whose bench does not run: it can be checked, not used
 _SHARED = (
     "hardware shared by several cells needs a port-owner process, which labctl does not have yet; "
     "give every station its own device and leave `shared` out"
@@ -82,7 +91,9 @@ class Simulate(Record):
     """How the bench is simulated.
 
     `speed` is cell time per wall time; "max" is as fast as it computes. `stoichiometry` is the lithium
-    per formula unit of the active material that a fresh pellet starts with.
+    per formula unit of the active material that a fresh pellet starts with. With `ageing` pellets fade as
+    they are cycled. `spread` makes replicates differ as pressed pellets do: the relative standard deviation
+    of mass, contact, tortuosity and resistances, drawn from the seed and the cell's id.
     """
 
     seed: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=2**63 - 1)] = 1
@@ -90,6 +101,8 @@ class Simulate(Record):
     stoichiometry: Annotated[Number, Field(gt=0, lt=1)] = 0.90
     temperature_celsius: Annotated[Number, Field(ge=-60, le=200)] = 25.0
     pressure_mpa: Annotated[Number, Field(gt=0, le=2000)] = 50.0
+    ageing: Annotated[bool, Strict()] = True
+    spread: Annotated[Number, Field(ge=0, le=0.3)] = 0.0
 
     @property
     def pressure_pa(self) -> float:
@@ -117,9 +130,13 @@ class DeviceEntry(Record):
 
 
 class StoreEntry(Record):
-    """A lab-wide Tiled server in place of the local one."""
+    """A lab-wide Tiled server in place of the local one, and the file that holds its API key.
+
+    The file is looked for beside the station file; only its owner may be able to read it.
+    """
 
     uri: Annotated[str, AfterValidator(_uri)]
+    api_key_file: Path
 
 
 class Station(Record):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from labctl import __version__
 from labctl.cell import Cell
 from labctl.clock import Clock, MonotonicClock
-from labctl.config import Station
+from labctl.config import NO_ADDRESS, Station
 from labctl.errors import ConfigurationError, DeviceError, PortInUseError
 from labctl.journal import Journal
 from labctl.plugins import installed_versions, load_bench, load_driver
@@ -75,6 +75,9 @@ def open_session(
     """
     from bluesky import RunEngine
 
+    from labctl.document_validation import install_compiled_validators
+
+    install_compiled_validators()
     with ExitStack() as stack:
         _know_all_drivers(station)
         bench = None
@@ -133,7 +136,7 @@ def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Any) -> dic
             parts = {parameter: made[used] for parameter, used in entry.uses.items()}
             made[role] = _make_device(station, role, cell, clock, pellet_area_m2=cell.area_m2, **parts)
         else:
-            address = bench.addresses[role] if bench is not None else entry.address or "not-connected"
+            address = bench.addresses[role] if bench is not None else entry.address or NO_ADDRESS
             made[role] = _make_device(station, role, cell, clock, address=address)
     return {role: made[role] for role in station.devices}
 
@@ -157,8 +160,11 @@ def connect_device(station: Station, role: str, device: Any) -> None:
         raise
     except DeviceError as error:
         where = str(station.path or station.name)
-        field_name = f"devices.{role}.address"
-        raise ConfigurationError(where, field_name, device.prefix, str(error)) from error
+        field_name, value = f"devices.{role}.address", device.prefix
+        if uses := station.devices[role].uses:
+            field_name, value = f"devices.{role}.uses", ", ".join(uses.values())
+        said = str(error).removeprefix(f"{device.prefix}: ")
+        raise ConfigurationError(where, field_name, value, said) from error
 
 
 def _session_metadata(station: Station) -> dict[str, Any]:

@@ -44,7 +44,10 @@ def check_station(path: Path, data: Path | None) -> int:
             if hasattr(device, "limits"):
                 device.limits = station.limits  # those of a cell come with the run
             device.take_over = False
-        findings = [_examine(station, role, device) for role, device in session.devices.items()]
+        findings: list[Finding] = []
+        for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
+            bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
+            findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
     console = Console()
     console.print(_table(station.name, findings))
     for finding in findings:
@@ -61,6 +64,15 @@ def _give_it_a_cell(session: Any) -> None:
         session.bench.mount(session.cell)
 
 
+def _parts(station: Any, role: str) -> list[str]:
+    """The roles that this one is made of."""
+    return list(station.devices[role].uses.values())
+
+
+def _in_want_of(role: str, bad: list[str]) -> Finding:
+    return Finding(role, "-", "-", "-", "-", f"needs {' and '.join(bad)}: see there", good=False)
+
+
 def _examine(station: Any, role: str, device: Any) -> Finding:
     try:
         connect_device(station, role, device)
@@ -68,8 +80,8 @@ def _examine(station: Any, role: str, device: Any) -> Finding:
         reading = device.check_reading()
     except LabctlError as error:
         return Finding(role, "-", device.prefix, "-", "-", str(error), good=False)
-    uses = ", ".join(station.devices[role].uses.values())
-    instrument = f"{who.maker} {who.model}\n{who.serial}\n{who.firmware}" if who else f"made of {uses}"
+    made_of = f"made of {', '.join(_parts(station, role))}"
+    instrument = f"{who.maker} {who.model}\n{who.serial}\n{who.firmware}" if who else made_of
     return Finding(role, instrument, device.prefix or "-", reading, device.check_limits(), "good", good=True)
 
 

@@ -15,7 +15,7 @@ from devices.sim.mounted import MountedPellet, TwoPole
 from devices.sim.pellet import Pellet
 from devices.sim.pellet_parameters import PelletParameters
 from devices.sim.record import BenchRecord
-from tests.devices.keithley_bench import SteppedCell
+from tests.devices.cycler_bench import SteppedCell
 
 HOUR = 3600.0
 TIMER = ("TRIG:TIM1:COUN 0", "TRIG:TIM1:STAR:STIM NOT1", "TRIG:TIM1:STAT ON")

@@ -73,7 +73,7 @@ def titrate(pellet, pulses, current):
 
 @pytest.mark.parametrize("name", ["coated", "bare"])
 def test_gitt_finds_the_diffusivity_of_the_pellet(name):
-    pellet = Pellet(getattr(PelletParameters, name)(), stoichiometry=0.70)
+    pellet = Pellet(PelletParameters.for_cell(coated=name == "coated", ages=True), stoichiometry=0.70)
     analysis = analyze_run(tables(titrate(pellet, 6, C_OVER_20_AMPERE)))
     assert len(analysis.pulses) == 6
     assert analysis.median_ratio_to_truth is not None
@@ -89,7 +89,7 @@ def test_gitt_finds_the_diffusivity_of_the_pellet(name):
     [(0.85, C_OVER_20_AMPERE), (0.70, C_OVER_20_AMPERE), (0.50, C_OVER_20_AMPERE), (0.70, -C_OVER_20_AMPERE)],
 )
 def test_gitt_finds_the_diffusivity_of_the_pellet_at_every_charge(name, start, current):
-    pellet = Pellet(getattr(PelletParameters, name)(), stoichiometry=start)
+    pellet = Pellet(PelletParameters.for_cell(coated=name == "coated", ages=True), stoichiometry=start)
     analysis = analyze_run(tables(titrate(pellet, 20, current)))
     assert analysis.median_ratio_to_truth == pytest.approx(1, abs=0.05)
     assert all(abs(p.ratio_to_truth - 1) < 0.08 for p in analysis.pulses)

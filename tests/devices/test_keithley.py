@@ -24,16 +24,8 @@ from devices.techniques import (
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError, DeviceError, InstrumentError, PortInUseError
 from plans.gitt import gitt
-from tests.devices.keithley_bench import (
-    DENSE,
-    Row,
-    SteppedCell,
-    charge,
-    keithley_bench,
-    program,
-    rows,
-    run,
-)
+from tests.devices.cycler_bench import DENSE, Row, SteppedCell, charge, program, rows, run
+from tests.devices.keithley_bench import keithley_bench
 from tests.helpers import Documents
 
 

@@ -16,14 +16,8 @@ from devices.techniques import (
 )
 from labctl.errors import InstrumentError, TripError
 from labctl.safety.limits import Limits
-from tests.devices.keithley_bench import (
-    SteppedCell,
-    charge,
-    keithley_bench,
-    rows,
-    run,
-    started,
-)
+from tests.devices.cycler_bench import SteppedCell, charge, rows, run, started
+from tests.devices.keithley_bench import keithley_bench
 from tests.helpers import wait_until
 
 

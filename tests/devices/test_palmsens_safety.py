@@ -1,0 +1,269 @@
+"""The potentiostat's own guard of the cell, and what is left when instrument, link or host are lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from devices.palmsens import PalmSens
+from devices.techniques import ConstantVoltage, OpenCircuit, Sampling
+from labctl.errors import DeviceError, InstrumentError, TransportError, TripError
+from tests.devices.cycler_bench import SteppedCell, charge, program, rows, run, started
+from tests.devices.emstat_bench import EmStatBench, emstat_bench
+from tests.devices.keithley_proxy import Proxy
+from tests.helpers import wait_until
+
+SPARSE = Sampling.every(60)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX has SIGKILL and pseudo-terminals")
+
+
+def flowing(bench: EmStatBench, cycler: PalmSens) -> None:
+    """Wait until current flows and the first row has come."""
+    wait_until(lambda: bench.closed and bool(rows(cycler)))
+
+
+# ---- limits between sparse samples
+@pytest.mark.parametrize(("jump", "limit"), [(4.2, "voltage_max"), (1.0, "voltage_min")])
+def test_an_excursion_between_sparse_samples_is_stopped_within_100_ms(jump: float, limit: str) -> None:
+    cell = SteppedCell(3.0)
+    with emstat_bench(speed=200.0, cell=cell) as bench:
+        cycler = bench.connected()
+        status = started(cycler, charge(36_000, sampling=SPARSE))
+        flowing(bench, cycler)
+        at = bench.call(lambda: bench.clock.now) + 100.013
+        bench.call(lambda: cell.jump(at, jump))
+        with pytest.raises(TripError, match=f"V passed the limit {limit}; the instrument has opened"):
+            status.wait(20)
+        opened = bench.of("circuit")[-1]
+        assert not opened["closed"]
+        assert 0 < opened["virtual_second"] - at <= 0.1
+        assert opened["reason"].startswith("cell_off")
+        (result,) = cycler.results
+        assert (result.end_reason, result.finished) == (f"trip {limit}", False)
+        assert (bench.alarms[0]["kind"], bench.alarms[0]["source"]) == ("trip", limit)
+
+
+def test_too_large_a_current_at_constant_voltage_is_stopped_within_100_ms() -> None:
+    at = 500.013
+    hold = ConstantVoltage(
+        voltage_volt=3.0, direction="charge", until_time_second=3600, sampling=Sampling.every(60)
+    )
+    with emstat_bench(cell=SteppedCell(2.99, (at, 2.9), ohm=10.0)) as bench:
+        cycler = bench.connected()
+        with pytest.raises(TripError, match="A passed the limit current_max"):
+            started(cycler, hold).wait(20)
+        assert 0 < bench.of("circuit")[-1]["virtual_second"] - at <= 0.1
+
+
+HOST = """
+import sys
+from devices.palmsens import PalmSens
+from devices.techniques import ConstantCurrent, Program, Sampling
+from labctl.safety.limits import Limits
+limits = Limits(voltage_min_volt=1.88, voltage_max_volt=3.70, current_max_ampere=5e-3)
+cycler = PalmSens(sys.argv[1], name="cycler", limits=limits)
+cycler.connect()
+step = ConstantCurrent(current_ampere=1e-4, until_time_second=36000, sampling=Sampling.every(60))
+cycler.prepare(Program(techniques=(step,))).wait(10)
+cycler.start_program().wait(10)
+sys.stdout.write("running\\n")
+sys.stdout.flush()
+sys.stdin.read()
+"""
+
+
+@posix
+def test_with_the_host_killed_in_mid_step_an_excursion_is_stopped_within_100_ms() -> None:
+    cell = SteppedCell(3.0)
+    with emstat_bench(speed=200.0, cell=cell) as bench:
+        host = subprocess.Popen(
+            [sys.executable, "-c", HOST, bench.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            assert host.stdout is not None
+            assert host.stdout.readline() == b"running\n"
+            wait_until(lambda: bench.closed)
+        finally:
+            os.kill(host.pid, signal.SIGKILL)
+            host.communicate()
+        assert bench.closed
+        at = bench.call(lambda: bench.clock.now) + 100.013
+        bench.call(lambda: cell.jump(at, 4.2))
+        wait_until(lambda: not bench.closed)
+        opened = bench.of("circuit")[-1]
+        assert 0 < opened["virtual_second"] - at <= 0.1
+        assert opened["reason"].startswith("cell_off")
+        bench.connected()  # the port is free again
+        assert not bench.closed
+
+
+# ---- ways out
+@pytest.mark.parametrize("way_out", [PalmSens.stop, PalmSens.pause, PalmSens.unstage, PalmSens.disconnect])
+def test_every_way_out_opens_the_circuit_within_two_seconds(way_out: Callable[[PalmSens], object]) -> None:
+    with emstat_bench(speed=10.0) as bench:
+        cycler = bench.connected()
+        status = started(cycler, charge(36_000))
+        flowing(bench, cycler)
+        asked = time.monotonic()
+        way_out(cycler)
+        assert time.monotonic() - asked < 2
+        assert not bench.closed
+        assert bench.alarms == []
+        assert cycler.results[-1].end_reason in ("stopped", "paused")
+        assert status.done == (way_out is not PalmSens.pause)
+        way_out(cycler)
+
+
+def test_staging_ends_what_runs_without_waiting_for_it() -> None:
+    with emstat_bench(speed=10.0) as bench:
+        cycler = bench.connected()
+        running = started(cycler, charge(36_000))
+        flowing(bench, cycler)
+        bench.inject("slow", delay_second=0.2, lines=3)
+        asked = time.monotonic()
+        staged = cycler.stage()
+        assert time.monotonic() - asked < 0.1
+        loaded = cycler.prepare(program(charge(1)))  # waits behind it in the reader thread
+        staged.wait(5)
+        assert not bench.closed
+        loaded.wait(5)
+        running.wait(5)
+        cycler.start_program().wait(5)
+        cycler.program_status().wait(20)
+        assert [result.end_reason for result in cycler.results] == ["time"]
+
+
+def test_what_would_disturb_a_program_is_refused_while_one_runs() -> None:
+    with emstat_bench(speed=10.0) as bench:
+        cycler = bench.connected()
+        started(cycler, charge(36_000))
+        for forbidden in (
+            cycler.measure_rest_voltage,
+            cycler.start_program,
+            lambda: cycler.prepare(program(charge(1))),
+        ):
+            with pytest.raises(DeviceError, match="a program is running"):
+                forbidden()
+        flowing(bench, cycler)
+
+
+# ---- instrument and link lost
+def test_a_reboot_in_mid_program_fails_it_in_plain_words_with_the_circuit_open() -> None:
+    with emstat_bench(speed=50.0) as bench:
+        cycler = bench.connected()
+        status = started(cycler, charge(36_000))
+        flowing(bench, cycler)
+        bench.inject("reboot")
+        with pytest.raises(TransportError, match="link lost"):
+            status.wait(10)
+        wait_until(lambda: not bench.closed)
+        assert bench.of("circuit")[-1]["reason"] == "reboot"
+        assert cycler.results[-1].end_reason.startswith("failed: ")
+        cycler.stage().wait(10)  # over a new connection, to the same instrument
+        assert [alarm["kind"] for alarm in bench.alarms] == ["link"]
+        assert run(cycler, charge(1))[0].end_reason == "time"
+
+
+def test_another_instrument_in_its_place_is_refused_and_runs_nothing() -> None:
+    with emstat_bench(speed=50.0) as ours, emstat_bench(seed=2) as other, Proxy(ours.port) as proxy:
+        cycler = ours.connected(address=f"socket://127.0.0.1:{proxy.port}")
+        status = started(cycler, charge(36_000))
+        flowing(ours, cycler)
+        proxy.target = other.port
+        proxy.cut()
+        with pytest.raises(TransportError, match="link lost"):
+            status.wait(10)
+        wait_until(lambda: len(ours.alarms) > 1)
+        assert "ES4HR00S0002 answers in place of EmStat4 HR ES4HR00S0001" in ours.alarms[-1]["action"]
+        with pytest.raises(InstrumentError, match="answers in place of"):
+            cycler.stage().wait(10)
+        cycler.unstage()
+        with pytest.raises(TransportError, match="not open"):
+            cycler.prepare(program(charge(1))).wait(10)
+        assert other.of("program") == []
+        proxy.target = ours.port
+        cycler.stage().wait(10)
+        assert not ours.closed
+        assert run(cycler, charge(1))[0].end_reason == "time"
+
+
+@pytest.mark.parametrize("interval_second", [0.2, pytest.param(20.0, marks=pytest.mark.slow)])
+def test_a_mute_link_fails_the_program_in_time_however_long_the_way_back_takes(
+    interval_second: float,
+) -> None:
+    speed = 20.0
+    with emstat_bench(speed=speed) as bench, Proxy(bench.port) as proxy:
+        cycler = bench.connected(address=f"socket://127.0.0.1:{proxy.port}")
+        status = started(cycler, charge(36_000, sampling=Sampling.every(interval_second)))
+        flowing(bench, cycler)
+        proxy.mute = True
+        began = time.monotonic()
+        with pytest.raises(TransportError, match="silent for"):
+            status.wait(20)
+        in_time = max(2.0, 3 * interval_second / speed)
+        assert in_time * 0.5 < time.monotonic() - began < in_time + 1.0
+        assert bench.closed  # and nobody could tell the instrument
+        proxy.mute = False
+        wait_until(lambda: not bench.closed, 10)
+
+
+def test_a_stop_over_a_mute_link_is_an_alarm_after_two_seconds_and_then_takes_another_way() -> None:
+    with emstat_bench(speed=1.0) as bench, Proxy(bench.port) as proxy:
+        cycler = bench.connected(address=f"socket://127.0.0.1:{proxy.port}")
+        started(cycler, charge(36_000, sampling=SPARSE))
+        flowing(bench, cycler)
+        proxy.mute = True
+        asked = time.monotonic()
+        cycler.stop()
+        cycler.unstage()  # the same attempt: not another two seconds
+        assert time.monotonic() - asked < 2.5
+        assert ("circuit", "could not be opened: the instrument does not answer") in {
+            (alarm["kind"], alarm["action"]) for alarm in bench.alarms
+        }
+        proxy.mute = False
+        wait_until(lambda: not bench.closed, 10)
+        wait_until(lambda: bench.alarms[-1]["action"] == "is open after all")
+
+
+@pytest.mark.slow
+def test_a_driver_that_left_a_mute_link_can_come_back_and_uses_it_alone() -> None:
+    with emstat_bench(speed=20.0) as bench, Proxy(bench.port) as proxy:
+        cycler = bench.connected(address=f"socket://127.0.0.1:{proxy.port}")
+        started(cycler, charge(36_000))
+        flowing(bench, cycler)
+        proxy.mute = True
+        cycler.disconnect()
+        proxy.mute = False
+        cycler.connect()
+        assert [t.name for t in threading.enumerate()].count("cycler-reader") == 1
+        assert not bench.closed
+        assert run(cycler, charge(1))[0].end_reason == "time"
+
+
+# ---- a serial line
+@posix
+def test_techniques_and_an_abort_work_over_a_pseudo_terminal() -> None:
+    with emstat_bench(speed=20.0) as bench:
+        cycler = bench.connected(address=bench.pty)
+        pulse, rest = run(
+            cycler,
+            charge(10, sampling=Sampling.every(1)),
+            OpenCircuit(until_time_second=5, sampling=Sampling.every(1)),
+        )
+        assert (pulse.end_reason, rest.end_reason) == ("time", "time")
+        assert pulse.charging_capacity_ah == pytest.approx(1e-4 * 10 / 3600, rel=0.01)
+        assert len(rows(cycler)) == 16  # each second, and the pulse's first tick after 0.1 s
+        status = started(cycler, charge(36_000))
+        flowing(bench, cycler)
+        cycler.stop()
+        assert not bench.closed
+        assert status.done
+        assert cycler.results[-1].end_reason == "stopped"
+        assert run(cycler, charge(1))[0].end_reason == "time"
