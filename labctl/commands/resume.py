@@ -73,8 +73,6 @@ def resume_measurement(session: Session, ancestry: list[RunTables]) -> Any:
         ancestry=ancestry,
         cell=session.cell,
         environment=session.environment,
-        unrecorded_second=_unrecorded_second(session.cycler, ancestry[-1]),
-        found_running=session.cycler.found_running,
     )
 
 
@@ -106,13 +104,3 @@ def _require_station(run: RunTables, station: Station) -> None:
     name = was.get("name") if isinstance(was, dict) else was
     if name != station.name:
         raise ConfigurationError("labctl resume", "--station", station.name, f"the run was of station {name}")
-
-
-def _unrecorded_second(cycler: Any, run: RunTables) -> float | None:
-    """Time from the last sample until the instrument was found again; None: the machine has restarted."""
-    began, found = run.start.get("clock_second"), cycler.found_clock_second
-    times = run.stream("timeseries").get("test_time_second")
-    if began is None or found is None or times is None or not len(times):
-        return None
-    gone = found - (began + float(times[-1]))
-    return gone if gone >= 0 else None

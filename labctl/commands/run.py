@@ -119,7 +119,7 @@ def run_measurement(session: Session, measurement: Any) -> int:
     from labctl.interrupt import abort_on_signal
     from labctl.store.service import start_service_in_background
 
-    start_service_in_background(session.data_directory)
+    start_service_in_background(session.data_directory, session.station)
     with quiet_run_engine(), abort_on_signal(session.RE) as request, progress_bar(session) as done:
         try:
             session.RE(measurement)

@@ -92,8 +92,14 @@ def test_a_station_knows_its_file(station_file):
         (REAL.replace("/dev/ttyACM0", "''"), "devices.cycler.address = '': must be a serial port"),
         (REAL.replace("address", "adress"), "devices.cycler.adress = '/dev/ttyACM0': is not"),
         (REAL.replace("name: s", "name: a/b"), "name = 'a/b': must begin with a letter"),
-        (REAL + "store: {uri: localhost}\n", "store.uri = 'localhost': must be http://host:port"),
-        (REAL + "store: {uri: 'http://me:key@host'}\n", "store.uri = 'http://me:key@host': must be"),
+        (
+            REAL + "store: {uri: localhost, api_key_file: key}\n",
+            "store.uri = 'localhost': must be http://host:port",
+        ),
+        (
+            REAL + "store: {uri: 'http://me:key@host', api_key_file: key}\n",
+            "store.uri = 'http://me:key@host': must be",
+        ),
         (REAL + "limits: {voltage_max_volt: .nan}\n", "limits.voltage_max_volt = nan: must be"),
         (REAL + "limits: {voltage_min_volt: 3, voltage_max_volt: 2}\n", "limits: voltage_min_volt 3 V must"),
         (SIMULATED.replace("{}", "{speed: 0}"), "simulate.speed = 0: must be 'max' or a number > 0"),

@@ -163,7 +163,7 @@ def assert_as_undisturbed(place: Place, runs: list[RunTables], protocol: Protoco
     bench = place.bench()
     assert not bench["circuit_closed"]
     # what the cell itself has seen is what the tables say: nothing flowed unasked
-    assert bench["charge_ah"] == pytest.approx(net, abs=0.01 * share * nominal_ah * len(runs))
+    assert bench["charge_ah"] == pytest.approx(net, abs=0.03 * share * nominal_ah)
     assert len({str(run.start["campaign_uid"]) for run in runs[1:]}) == 1
     for run in runs:
         numbers = run.stream("timeseries")["test_time_second"]
