@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from labctl.cell import Cell
 from labctl.config import Station, load_cell, load_station, packaged_config
 from labctl.session import Session, open_session
 from tests.helpers import Documents
+
+settings.register_profile("labctl", deadline=None)  # machines are slow at times; that is no failure
+settings.load_profile("labctl")
 
 
 @pytest.fixture(scope="session")

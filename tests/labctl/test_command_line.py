@@ -185,6 +185,7 @@ def test_a_refused_second_run_changes_nothing_at_the_first_ones_cell(place: Path
     process.communicate(timeout=30)
 
 
+@pytest.mark.slow
 def test_a_check_leaves_a_program_running_whose_host_has_died(place: Path) -> None:
     process = start_gitt(place)
     process.kill()

@@ -98,6 +98,7 @@ def test_the_conductivity_is_that_of_the_electrolyte_at_every_pressure(
         assert point.conductivity_s_per_m == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_pellet_between_steel_gives_the_same_energy_and_conductivity(tmp_path) -> None:
     with press_session("electrolyte-lpscl", tmp_path) as session:
         sweep = swept(session)

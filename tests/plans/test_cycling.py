@@ -74,6 +74,7 @@ def test_a_spectrum_leaves_the_state_of_charge(open_sim: Callable[..., Session])
     assert moved == pytest.approx(net.sum(), abs=1e-3 * nominal)  # also while no DC row was recorded
 
 
+@pytest.mark.slow
 def test_cycling_ends_when_the_efficiency_is_too_low_twice_in_a_row(
     open_sim: Callable[..., Session], bare_cell: Cell
 ) -> None:
