@@ -8,21 +8,27 @@ import sys
 from datetime import UTC, datetime
 
 from benchmarks.circuit_fit import circuit_fit
+from benchmarks.data_path import data_path
 from benchmarks.emstat_lines import emstat_lines
 from benchmarks.gitt_to_store import gitt_to_store
+from benchmarks.live_window import live_window
 from benchmarks.loop_stall import loop_stall
 from benchmarks.pellet_ageing import pellet_ageing
 from benchmarks.pellet_step import pellet_step
 from benchmarks.run_engine_documents import run_engine_documents
+from benchmarks.run_listing import run_listing
 
 MEASUREMENTS = (
     emstat_lines,
     run_engine_documents,
+    data_path,
+    run_listing,
     loop_stall,
     pellet_step,
     pellet_ageing,
     circuit_fit,
     gitt_to_store,
+    live_window,
 )
 
 

@@ -1,8 +1,9 @@
-"""Runs to look at: documents of a cycling run of any length, written to journals at once or as time goes by."""
+"""Runs to look at: documents of a cycling run of any length, in journals at once or as time goes by."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -138,17 +139,17 @@ def write(data: Path, rows: int) -> Path:
 
 
 def write_on(data: Path, channels: int, rows_per_second: float, seconds: float) -> None:
-    """Runs that go on: ten pages a second to each of some journals. Test time is wall time since the start."""
+    """Runs that go on: ten pages a second to each of some journals."""
     journals = [(Journal(data), Cycling(f"station-{n}")) for n in range(channels)]
     for journal, run in journals:
         for name, doc in run.head():
             journal(name, doc)
-    began = time.monotonic()
+    began, pause = time.monotonic(), threading.Event()
     for tick in range(round(10 * seconds)):
         for journal, run in journals:
             for name, doc in run.rows(max(round(rows_per_second / 10), 1), per_second=rows_per_second):
                 journal(name, doc)
-        time.sleep(max(began + (tick + 1) / 10 - time.monotonic(), 0.0))
+        pause.wait(max(began + (tick + 1) / 10 - time.monotonic(), 0.0))
     for journal, _ in journals:
         journal.close()
 

@@ -1,4 +1,4 @@
-"""The live window at 10^6 and 10^7 points and with 8 channels, beside plain pyqtgraph that draws all points."""
+"""The live window at 10^6 and 10^7 points and with 8 channels, beside plain pyqtgraph drawing all points."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 if sys.platform == "darwin":
     import fcntl
+
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of <linux/falloc.h>
 
 
 def open_to_append(path: str | os.PathLike[str], *, new: bool = False) -> int:
@@ -36,6 +39,31 @@ def sync_directory(directory: str | os.PathLike[str]) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def reserve_behind(fd: int, offset_byte: int, length_byte: int) -> bool:
+    """Set space on the medium aside for `fd`, from `offset_byte` on, without making the file longer.
+
+    Nobody else can take it. It is given back by truncating the file, also to the length that it has.
+
+    Returns:
+        False where the system or the file system has no such thing: then nothing was done.
+
+    Raises:
+        OSError: There is not so much space (ENOSPC, EDQUOT).
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    allocate = ctypes.CDLL(None, use_errno=True).fallocate64
+    allocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    if allocate(fd, _KEEP_SIZE, offset_byte, length_byte) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.ENOSPC, errno.EDQUOT):
+        raise OSError(error, os.strerror(error))
+    return False
 
 
 def write_private(path: str | os.PathLike[str], data: bytes) -> None:

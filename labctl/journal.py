@@ -6,7 +6,10 @@ A run is `runs/<UTC date>/<uid>/journal-0000.jsonl`, `-0001`, ... with one check
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -27,13 +30,21 @@ __all__ = ["Damage", "Journal", "Recovered", "follow", "recover"]
 
 SEGMENT_LIMIT_BYTE = 64 * 1024 * 1024
 SYNC_PERIOD_SECOND = 1.0
+CLOCK_PERIOD_SECOND = 1.0
+DISK_LOW_BYTE = 64 * 1024 * 1024
+_DISK_PERIOD_SECOND = 10.0
 
 
 class Journal:
     """Subscribe it to a RunEngine: `RE.subscribe(journal)`; an error here ends the run in order.
 
     Documents are on the medium within a second of being written; start, stop, `steps` and `alarms` documents
-    before the call returns. One journal writes one run at a time.
+    before the call returns. One journal writes one run at a time. Lines carry both clocks, the wall's and the
+    monotonic one, whenever a second has passed since the last that did.
+
+    An alarm tells once in a run when less than 64 MB are free. When the disk is full, or the medium does not
+    take what was written, this is told once, by an alarm and a JournalError, so that the run ends; what comes
+    while it ends goes into a reserve and is accepted.
 
     Args:
         data_directory: Runs are written below `runs/` of it.
@@ -60,6 +71,9 @@ class Journal:
         self._synced_streams: set[str] = set()
         self._failure: OSError | None = None
         self._failure_told = False
+        self._disk_low_told = False
+        self._next_look_at_disk = 0.0  # monotonic second
+        self._clock_told = -CLOCK_PERIOD_SECOND  # monotonic second of the last line with both clocks
         self._syncer: threading.Thread | None = None
         self._closed = threading.Event()
         self.run_directory: Path | None = None
@@ -69,17 +83,25 @@ class Journal:
         """Write one document.
 
         Raises:
-            JournalError: It cannot be written, or an earlier one could not be brought to the medium.
+            JournalError: It cannot be written, or the disk is full, or an earlier document could not be
+                brought to the medium: these two are told once.
         """
         if name == "start":
             self._start(doc)
         elif name == "stop":
             self._stop(doc)
         else:
-            self._write(name, encode(name, doc))
+            self._write(name, self._line(name, doc))
             if self._at_once(name, doc):
                 self._sync()
             self._raise_failure()
+
+    def _line(self, name: str, doc: dict[str, Any]) -> bytes:
+        now = time.monotonic()
+        if now - self._clock_told < CLOCK_PERIOD_SECOND and name not in ("start", "stop"):
+            return encode(name, doc)
+        self._clock_told = now
+        return encode(name, doc, clock={"unix_second": time.time(), "monotonic_second": now})
 
     def _at_once(self, name: str, doc: dict[str, Any]) -> bool:
         if name == "descriptor" and doc.get("name") == "steps":
@@ -93,11 +115,11 @@ class Journal:
             raise JournalError(f"run {self.run_uid} is still open; a journal writes one run at a time")
         if not is_uid(doc.get("uid")):
             raise JournalError(f"start document: uid {doc.get('uid')!r}: 4 to 64 letters, digits or hyphens")
-        clock = {"unix_second": time.time(), "monotonic_second": time.monotonic()}
-        line = encode("start", doc, clock=clock)
+        line = self._line("start", doc)
         day = datetime.fromtimestamp(doc["time"], UTC).strftime("%Y-%m-%d")
         directory = self._data / "runs" / day / doc["uid"]
         self._failure, self._failure_told, self._synced_streams = None, False, set()
+        self._disk_low_told, self._next_look_at_disk = False, 0.0
         with self._lock:
             try:
                 directory.mkdir(parents=True)
@@ -120,12 +142,11 @@ class Journal:
                 alarms, self._alarms = self._alarms, None  # nothing comes after the stop document
                 if alarms is not None and alarms.count:
                     doc = {**doc, "num_events": {**doc.get("num_events", {}), "alarms": alarms.count}}
-                self._write("stop", encode("stop", doc))
+                self._write("stop", self._line("stop", doc))
             self._sync()
         finally:
             self._end_run()
-        if not self._failure_told:
-            self._raise_failure()
+        self._raise_failure()
 
     def _write(self, name: str, line: bytes) -> None:
         with self._lock:
@@ -138,6 +159,8 @@ class Journal:
                 raise JournalError(
                     f"{self._segments.path}: the {name} document cannot be written: {error}"
                 ) from error
+            if self._segments.is_full and self._failure is None:
+                self._failure = OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} but a reserve")
 
     def _sync(self) -> None:
         """Return once all that was written is on the medium; writers are not kept waiting meanwhile."""
@@ -154,9 +177,14 @@ class Journal:
                     os.close(fd)
 
     def _raise_failure(self) -> None:
-        if self._failure is not None:
-            self._failure_told = True
-            raise JournalError(f"{self.run_directory}: the journal is not safe: {self._failure}")
+        if self._failure is None or self._failure_told:
+            return
+        self._failure_told = True
+        kind = "disk_full" if self._failure.errno in (errno.ENOSPC, errno.EDQUOT) else "journal_failure"
+        with contextlib.suppress(JournalError):
+            nan = float("nan")
+            self.alarm(kind=kind, source="journal", value=nan, limit=nan, action="the run is ended")
+        raise JournalError(f"{self.run_directory}: the journal is not safe: {self._failure}")
 
     def _start_syncing(self) -> None:
         if self._syncer is None:
@@ -166,6 +194,20 @@ class Journal:
     def _sync_forever(self) -> None:
         while not self._closed.wait(self._sync_period_second):
             self._sync()
+            self._watch_disk()
+
+    def _watch_disk(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if self._alarms is None or self._disk_low_told or now < self._next_look_at_disk:
+                return
+            self._next_look_at_disk = now + _DISK_PERIOD_SECOND
+        with contextlib.suppress(OSError, JournalError):
+            free = shutil.disk_usage(self._data).free
+            if free < DISK_LOW_BYTE:
+                self._disk_low_told = True
+                limit, action = float(DISK_LOW_BYTE), "none: make room, or the run will be ended"
+                self.alarm(kind="disk_low", source="journal", value=float(free), limit=limit, action=action)
 
     def alarm(self, *, kind: str, source: str, value: float, limit: float, action: str) -> None:
         """Write a row of the `alarms` stream, at once and from any thread.
@@ -183,7 +225,7 @@ class Journal:
         with self._lock:
             inside = self._alarms is not None
             for name, doc in self._alarms.documents(row) if self._alarms is not None else ():
-                self._write(name, encode(name, doc))
+                self._write(name, self._line(name, doc))
         if inside:
             self._sync()
         else:

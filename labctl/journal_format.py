@@ -24,6 +24,7 @@ _SUFFIX = re.compile(rb',"crc":"([0-9a-f]{8})"}')
 _SUFFIX_LENGTH = 18
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{3,63}")
 _NAN = float("nan")
+_TORN = "not a whole journal line (no CRC at its end)"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Damage:
     file: Path
     offset_byte: int
     reason: str
+
+    @property
+    def is_torn(self) -> bool:
+        """True for a line that does not end as lines do: its writer may have died in the middle of it."""
+        return self.reason == _TORN
 
     def __str__(self) -> str:
         return f"{self.file}: byte {self.offset_byte}: {self.reason}"
@@ -106,7 +112,7 @@ def decode(line: bytes) -> dict[str, Any]:
     """
     suffix = _SUFFIX.fullmatch(line, max(len(line) - _SUFFIX_LENGTH, 0))
     if suffix is None:
-        raise ValueError("not a whole journal line (no CRC at its end)")
+        raise ValueError(_TORN)
     if zlib.crc32(b"}", zlib.crc32(memoryview(line)[:-_SUFFIX_LENGTH])) != int(suffix[1], 16):
         raise ValueError("bad CRC")
     record = orjson.loads(line)  # its error is a ValueError as well
@@ -116,7 +122,10 @@ def decode(line: bytes) -> dict[str, Any]:
 
 
 class NanRestorer:
-    """Turns null in float columns back into NaN; learns the columns from the descriptors as they pass."""
+    """Turns null in float columns back into NaN; learns the columns from the descriptors as they pass.
+
+    Where the descriptor is lost (a damaged line), null in any column becomes NaN.
+    """
 
     def __init__(self) -> None:
         self._floats: dict[str, frozenset[str]] = {}
@@ -128,7 +137,8 @@ class NanRestorer:
             for part in doc.get("configuration", {}).values():
                 _restore(part.get("data", {}), float_columns(part.get("data_keys", {})))
         elif name in ("event", "event_page") and b"null" in line:
-            _restore(doc.get("data", {}), self._floats.get(doc.get("descriptor", ""), frozenset()))
+            data = doc.get("data", {})
+            _restore(data, self._floats.get(doc.get("descriptor", ""), frozenset(data)))
 
 
 def float_columns(data_keys: dict[str, Any]) -> frozenset[str]:

@@ -16,6 +16,7 @@ from labctl.journal_format import (
     NanRestorer,
     decode,
     segment_name,
+    segments,
 )
 from labctl.platform import is_locked
 
@@ -64,12 +65,20 @@ class Tail:
     Args:
         run_directory: The directory that holds the journal's segments and `writer.lock`.
         on_damage: Told of each damaged stretch, which is then skipped; default is a logged warning.
+        last_byte: Begin at most so many bytes before the end of what is written now; the line that is cut
+            through is told as damage.
     """
 
-    def __init__(self, run_directory: Path, on_damage: Callable[[Damage], None] | None = None) -> None:
+    def __init__(
+        self,
+        run_directory: Path,
+        on_damage: Callable[[Damage], None] | None = None,
+        *,
+        last_byte: int | None = None,
+    ) -> None:
         self._directory = Path(run_directory)
         self._report = on_damage or _warn
-        self._reader, self._restorer = LineReader(self._directory), NanRestorer()
+        self._reader, self._restorer = LineReader(self._directory, last_byte), NanRestorer()
 
     def is_being_written(self) -> bool:
         """True while the run's writer lives."""
@@ -84,11 +93,13 @@ class Tail:
             file, offset, line = found
             try:
                 record = decode(line)
+                self._restorer.restore(record["name"], record["doc"], line)
             except ValueError as error:
                 self._report(Damage(file, offset, str(error)))
-                continue
-            self._restorer.restore(record["name"], record["doc"], line)
-            yield record["name"], record["doc"]
+            except (TypeError, AttributeError, KeyError) as error:
+                self._report(Damage(file, offset, f"not a document as Bluesky makes them: {error}"))
+            else:
+                yield record["name"], record["doc"]
 
     def close(self) -> None:
         """Close the file; a later `available` opens it again and goes on from the same place."""
@@ -102,12 +113,15 @@ def _warn(damage: Damage) -> None:
 class LineReader:
     """Reads the whole lines of a run's segments as they come; lines above 32 MB are skipped."""
 
-    def __init__(self, run_directory: Path) -> None:
+    def __init__(self, run_directory: Path, last_byte: int | None = None) -> None:
         self._directory = run_directory
         self._number = self._position = 0
-        self._path = run_directory / segment_name(0)
+        if last_byte is not None and (there := segments(run_directory)):
+            self._number = len(there) - 1
+            self._position = max(there[-1].stat().st_size - last_byte, 0)
+        self._path = run_directory / segment_name(self._number)
         self._file: io.FileIO | None = None
-        self._begin(0)
+        self._begin(self._position)
 
     def _begin(self, offset: int) -> None:
         self._parts: list[bytes] = []

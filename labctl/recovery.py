@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from labctl.errors import JournalError
 from labctl.journal_format import LOCK_NAME, encode, is_uid, segment_name, segments
@@ -29,8 +31,18 @@ class Recovered:
 
 def run_directories(data_directory: Path) -> list[Path]:
     """All directories that may hold a run, newest day first."""
+    return [run for run in run_names(data_directory) if is_run_directory(run)]
+
+
+def run_names(data_directory: Path) -> list[Path]:
+    """All paths that are named as runs are, newest day first; they were not looked at."""
     days = sorted((d for d in (data_directory / "runs").glob("*-*-*") if d.is_dir()), reverse=True)
-    return [run for day in days for run in sorted(day.iterdir()) if is_run_directory(run)]
+    return [day / name for day in days for name in _names(day) if is_uid(name)]
+
+
+def _names(directory: Path) -> list[str]:
+    with os.scandir(directory) as entries:
+        return sorted(entry.name for entry in entries)
 
 
 def is_run_directory(directory: Path) -> bool:
@@ -90,25 +102,22 @@ def ends_with_stop(directory: Path) -> bool:
 
 def _count(directory: Path) -> tuple[str | None, dict[str, int], bool]:
     """The run's uid, rows per stream, and whether a stop document is there after all."""
-    uid, streams, counts = None, {}, {}
+    uid: str | None = None
+    streams: dict[str, str] = {}
+    counts: dict[str, int] = {}
     for name, doc in follow(directory, live=False):
-        if name == "start":
-            uid = doc["uid"]
-        elif name == "descriptor":
-            streams[doc["uid"]] = doc["name"]
-            counts.setdefault(doc["name"], 0)
-        elif name in ("event", "event_page"):
-            stream = streams.get(doc["descriptor"])
-            if stream is not None:
-                counts[stream] = max(counts[stream], _last_seq_num(doc))
-        elif name == "stop":
+        if name == "stop":
             return uid, counts, True
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # a document that lacks what it must have
+            if name == "start":
+                uid = doc["uid"]
+            elif name == "descriptor":
+                streams[doc["uid"]] = doc["name"]
+                counts.setdefault(doc["name"], 0)
+            elif name in ("event", "event_page"):
+                stream = streams[doc["descriptor"]]
+                counts[stream] = max(counts[stream], int(np.max(doc["seq_num"], initial=0)))
     return uid, counts, False
-
-
-def _last_seq_num(doc: dict[str, Any]) -> int:
-    numbers = doc["seq_num"]
-    return max(numbers, default=0) if isinstance(numbers, list) else numbers
 
 
 def _end_line(path: Path) -> None:
@@ -126,6 +135,7 @@ def _append(path: Path, data: bytes) -> None:
     try:
         if os.write(fd, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(fd, os.fstat(fd).st_size)  # the space that the dead writer had set aside
         sync(fd)
     finally:
         os.close(fd)

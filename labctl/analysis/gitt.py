@@ -271,10 +271,10 @@ def _temperature_span(tables: RunTables, pulse: Pulse) -> float:
 
 def _full_capacity_ah(cell: Cell | None) -> float:
     """Charge (Ah) of one lithium per formula unit, from active and molar mass; NaN if not known."""
-    molar_mass = cell.active_material.molar_mass_g_per_mol if cell else None
+    molar_mass = cell.molar_mass_kg_per_mol if cell else None
     if cell is None or molar_mass is None:
         return nan
-    return FARADAY_CONSTANT * cell.active_mass_kg / (molar_mass * 1e-3) / 3600
+    return FARADAY_CONSTANT * cell.active_mass_kg / molar_mass / 3600
 
 
 def _recorded_cell(start: dict[str, Any]) -> Cell | None:

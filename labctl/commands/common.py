@@ -40,6 +40,23 @@ def chosen_data(option: Path | None, station: Station | None = None) -> Path:
     return resolve_data_directory(option, station, os.environ)
 
 
+def existing_data(option: Path | None) -> Path:
+    """The data directory by --data, LABCTL_DATA, ./labctl-data.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    directory = chosen_data(option)
+    if not directory.is_dir():
+        raise ConfigurationError(
+            "data directory",
+            "path",
+            str(directory),
+            "does not exist; name one with --data or LABCTL_DATA (a first run makes it)",
+        )
+    return directory
+
+
 def write_json(value: Any) -> None:
     """One JSON document on standard output; NaN becomes null."""
     import orjson

@@ -10,35 +10,92 @@ from rich.console import Console
 from rich.table import Table
 
 from labctl.analysis.tables import RunTables, tables
-from labctl.commands.common import chosen_data, write, write_json
-from labctl.journal_reader import follow
+from labctl.commands.common import existing_data, write, write_json
+from labctl.errors import ConfigurationError
 from labctl.recovery import recover
-from labctl.runs import RunSummary, find_run, list_runs
+from labctl.run_query import RunQuery, parse_time
+from labctl.run_summary import RunSummary
+from labctl.store.client import Store
 
 
-def show_runs(data: Path | None, *, limit: int, as_json: bool) -> int:
-    """The newest runs, one line each."""
-    directory = chosen_data(data)
-    found = list_runs(directory, limit=limit)
+def show_runs(
+    data: Path | None, *, limit: int, as_json: bool, query: RunQuery | None = None, page: int = 1
+) -> int:
+    """The newest runs that meet the query, one line each; those whose journals are gone included."""
+    directory = existing_data(data)
+    for name, value in (("--limit", limit), ("--page", page)):
+        if value < 1:
+            raise ConfigurationError("labctl runs", name, value, "a whole number from 1")
+    with Store(directory) as store:
+        found = store.runs(query, limit=limit, skip=(page - 1) * limit)
+        complete = store.is_answering or not store.has_kept_runs
     if as_json:
         write_json([_plain(run) for run in found])
         return 0
-    if not found:
-        write(f"no runs in {directory} yet")
-        return 0
-    table = Table(title=f"Runs in {directory}", title_justify="left", box=None)
-    for heading in ("uid", "started (UTC)", "plan", "cell", "station", "state", "points"):
-        right = heading == "points"
-        table.add_column(
-            heading, justify="right" if right else "left", no_wrap=heading in ("uid", "started (UTC)")
-        )
-    for run in found:
-        started = run.start_time.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(
-            run.uid[:8], started, run.plan_name, run.cell_id, run.station, run.status, str(run.points)
-        )
-    Console().print(table)
+    if found:
+        Console().print(_runs_table(directory, found))
+    else:
+        write(f"no such run in {directory}" if query or page > 1 else f"no runs in {directory} yet")
+    if not complete:
+        write("the document store is not running: runs whose journals are gone are not listed")
+        write("(labctl store serve)")
     return 0
+
+
+def _columns(found: list[RunSummary]) -> dict[str, list[str]]:
+    in_store = {"journal": "", "tiled": ", in the store only"}
+    return {
+        "uid": [run.uid[:8] for run in found],
+        "started (UTC)": [run.start_time.strftime("%Y-%m-%d %H:%M:%S") for run in found],
+        "plan": [run.plan_name for run in found],
+        "cell": [run.cell_id for run in found],
+        "coating": [run.coating for run in found],
+        "station": [run.station for run in found],
+        "state": [run.status + in_store[run.source] for run in found],
+        "points": [str(run.points) for run in found],
+    }
+
+
+def run_query(
+    words: list[str],
+    cell: str | None,
+    coating: str | None,
+    plan: str | None,
+    station: str | None,
+    status: str | None,
+    tag: str | None,
+    since: str | None,
+    until: str | None,
+) -> RunQuery | None:
+    """What was asked for on the command line; None for all runs.
+
+    Raises:
+        ConfigurationError: A state that there is not, or no date.
+    """
+    query = RunQuery(
+        plan_name=plan,
+        cell=cell,
+        coating=coating,
+        station=station,
+        status=status,  # type: ignore[arg-type]  # RunQuery says what is allowed
+        tag=tag,
+        since=parse_time(since, "--since") if since else None,
+        until=parse_time(until, "--until", end=True) if until else None,
+        text=" ".join(words) or None,
+    )
+    return query if query != RunQuery() else None
+
+
+def _runs_table(directory: Path, found: list[RunSummary]) -> Table:
+    table = Table(title=f"Runs in {directory}", title_justify="left", box=None)
+    for heading, values in _columns(found).items():
+        if not any(values):
+            continue
+        right, whole = heading == "points", heading in ("uid", "started (UTC)", "state", "points")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=whole)
+    for row in zip(*filter(any, _columns(found).values()), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _plain(run: RunSummary) -> dict[str, Any]:
@@ -46,9 +103,10 @@ def _plain(run: RunSummary) -> dict[str, Any]:
 
 
 def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
-    """One run in detail."""
-    run = find_run(chosen_data(data), reference)
-    content = tables(follow(run.directory, live=False))
+    """One run in detail, from its journal, or from the document store when its journal is gone."""
+    with Store(existing_data(data)) as store:
+        run = store.summary(reference)
+        content = tables(store.documents(run.uid))
     if as_json:
         steps = {name: column.tolist() for name, column in content.streams.get("steps", {}).items()}
         write_json({"summary": _plain(run), "start": content.start, "stop": content.stop, "steps": steps})
@@ -75,7 +133,8 @@ def _header(run: RunSummary, content: RunTables) -> Table:
         ("started", run.start_time.strftime("%Y-%m-%d %H:%M:%S UTC")),
         ("points", str(run.points)),
         ("cell time", f"{times[-1] / 3600:.2f} h" if times is not None and len(times) else "none yet"),
-        ("journal", str(run.directory)),
+        ("tags", ", ".join(run.tags) or "none"),
+        ("journal", str(run.directory) if run.source == "journal" else "gone; read from the document store"),
     ):
         table.add_row(name, value)
     return table
@@ -118,7 +177,7 @@ def _steps_table(content: RunTables) -> Table:
 
 def recover_runs(data: Path | None) -> int:
     """Close interrupted runs with a stop document of their own."""
-    closed = recover(chosen_data(data))
+    closed = recover(existing_data(data))
     for run in closed:
         write(f"run {run.uid} closed with {run.num_events.get('timeseries', 0)} samples")
     write(f"{len(closed)} interrupted run(s) closed")

@@ -3,20 +3,71 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from labctl.commands.common import chosen_data, write, write_json
+from rich.console import Console
+from rich.table import Table
+
+from labctl.commands.common import chosen_data, existing_data, write, write_json
 from labctl.store.service import ensure_service, service_status, stop_service
+
+_MOST_LETTERS = 10
 
 
 def show_status(data: Path | None, *, as_json: bool) -> int:
     """Whether it runs, where, and how far it has come."""
-    status = service_status(chosen_data(data))
+    directory = existing_data(data)
+    status = service_status(directory)
     if as_json:
         write_json(status)
-    else:
-        for name, value in status.items():
-            write(f"{name}: {value}")
+        return 0
+    console = Console()
+    console.print(_service_table(directory, status))
+    if status["runs"]:
+        console.print(_runs_table(status["runs"]))
+    if status["refused"]:
+        console.print(_letters_table(status["refused"]))
     return 0
+
+
+def _service_table(directory: Path, status: dict[str, Any]) -> Table:
+    table = Table(title=f"Document store of {directory}", title_justify="left", box=None, show_header=False)
+    kind = "lab-wide" if status["lab_wide"] else "of this data directory"
+    for name, value in (
+        ("store", kind),
+        ("running", f"yes, process {status['pid']}" if status["running"] else "no (labctl store serve)"),
+        ("address", status["uri"] or "none"),
+        ("runs complete", str(status["complete"])),
+        ("log", status["log"]),
+        ("error", status["error"]),
+    ):
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def _runs_table(runs: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title="\nOn their way", title_justify="left", box=None)
+    for heading in ("run", "state", "rows stored", "rows waiting", "error"):
+        table.add_column(heading, justify="right" if heading.startswith("rows") else "left", overflow="fold")
+    for uid, run in runs.items():
+        rows = ", ".join(f"{stream} {count}" for stream, count in run["rows"].items()) or "0"
+        table.add_row(uid[:8], run["state"], rows, str(run["waiting"]), run["error"])
+    return table
+
+
+def _letters_table(letters: dict[str, list[dict[str, str]]]) -> Table:
+    table = Table(
+        title="\nRefused (kept in store/refused, and in the journals)", title_justify="left", box=None
+    )
+    for heading in ("run", "what", "reason"):
+        table.add_column(heading, overflow="fold")
+    for uid, found in letters.items():
+        for letter in found[:_MOST_LETTERS]:
+            table.add_row(uid[:8], letter["what"], letter["reason"])
+        if len(found) > _MOST_LETTERS:
+            table.add_row(uid[:8], f"and {len(found) - _MOST_LETTERS} more", "")
+    return table
 
 
 def serve(data: Path | None) -> int:
@@ -28,6 +79,6 @@ def serve(data: Path | None) -> int:
 
 def stop(data: Path | None) -> int:
     """End it."""
-    stop_service(chosen_data(data))
+    stop_service(existing_data(data))
     write("document store ended")
     return 0

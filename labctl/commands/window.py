@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from labctl.commands.common import chosen_data
 from labctl.errors import ConfigurationError
 from labctl.runs import find_run
 
 _SOURCES = ("auto", "journal", "tiled")
-_THEMES = ("dark", "light")
 
 
-def open_live(uid: str | None, data: Path | None, *, screenshot: Path | None, size: str, theme: str) -> int:
+def open_live(
+    uid: str | None,
+    data: Path | None,
+    *,
+    screenshot: Path | None,
+    size: str,
+    theme: str,
+    panel: str | None = None,
+) -> int:
     """The live window on the newest run, or on `uid`."""
-    pixels = _pixels(size, "labctl live")
-    _one_of(theme, _THEMES, "labctl live", "--theme")
+    options = _options("labctl live", screenshot, size, theme, panel)
     directory = chosen_data(data)
     run = find_run(directory, uid).directory if uid is not None else None
     from labctl.live.app import run_live
 
-    return run_live(directory, run_directory=run, screenshot=screenshot, size=pixels, theme=theme)
+    return run_live(directory, run_directory=run, **options)
 
 
 def open_replay(
-    uid: str, data: Path | None, *, speed: str, source: str, screenshot: Path | None, size: str, theme: str
+    uid: str,
+    data: Path | None,
+    *,
+    speed: str,
+    source: str,
+    screenshot: Path | None,
+    size: str,
+    theme: str,
+    panel: str | None = None,
 ) -> int:
     """The same window, fed from the store."""
-    pixels = _pixels(size, "labctl replay")
-    _one_of(theme, _THEMES, "labctl replay", "--theme")
-    _one_of(source, _SOURCES, "labctl replay", "--source")
+    options = _options("labctl replay", screenshot, size, theme, panel)
+    if source not in _SOURCES:
+        raise ConfigurationError("labctl replay", "--source", source, f"allowed are {', '.join(_SOURCES)}")
     factor = _speed(speed)
     directory = chosen_data(data)
     from labctl.live.app import run_replay
@@ -38,21 +53,28 @@ def open_replay(
 
     store = Store(directory)
     full_uid = store.resolve(uid)
-    documents = store.documents(full_uid, source=source)  # type: ignore[arg-type]  # checked above
     return run_replay(
-        documents,
+        lambda: store.documents(full_uid, source=source),  # type: ignore[arg-type]  # checked above
         speed=factor,
         title=f"replay {full_uid[:8]}",
-        screenshot=screenshot,
-        size=pixels,
-        theme=theme,
+        **options,
     )
 
 
+def _options(where: str, screenshot: Path | None, size: str, theme: str, panel: str | None) -> dict[str, Any]:
+    """What the window is to look like, checked before anything starts."""
+    from labctl.live.app import check_look
+
+    panels = tuple(name.strip() for name in panel.split(",")) if panel is not None else ()
+    look = {"screenshot": screenshot, "size": _pixels(size, where), "theme": theme, "panels": panels}
+    check_look(where, **look)
+    return look
+
+
 def _pixels(size: str, where: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{3,5})x(\d{3,5})", size)
-    if not match or not all(320 <= int(n) <= 16384 for n in match.groups()):
-        raise ConfigurationError(where, "--size", size, "allowed is WIDTHxHEIGHT, 320 to 16384 pixels each")
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", size)
+    if not match:
+        raise ConfigurationError(where, "--size", size, "WIDTHxHEIGHT in pixels, such as 1280x720")
     return int(match[1]), int(match[2])
 
 
@@ -66,8 +88,3 @@ def _speed(text: str) -> float | None:
     if not 0 < factor < 1e9:
         raise ConfigurationError("labctl replay", "--speed", text, "allowed is a number above 0, or max")
     return factor
-
-
-def _one_of(value: str, allowed: tuple[str, ...], where: str, field: str) -> None:
-    if value not in allowed:
-        raise ConfigurationError(where, field, value, f"allowed are {', '.join(allowed)}")

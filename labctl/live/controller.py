@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 from PySide6 import QtCore
 
 from labctl.live.browser_model import StoreSource
+from labctl.live.health import FRAME_SECOND, Health
 from labctl.live.model import RunModel
 from labctl.live.reader import Document, Feed, JournalSource
 from labctl.live.status import Status, describe
-from labctl.live.text import grouped
 from labctl.live.watch import Listing, RunWatcher, channel_rows, newest, successor
 from labctl.live.window import LiveWindow
 from labctl.runs import RunSummary
 
-_FRAME_MILLISECOND = 50
+_FRAME_MILLISECOND = round(FRAME_SECOND * 1000)
 _BACKLOG_MILLISECOND = 2  # pause between portions while history is being read, for the window's own events
 _FEED_BUDGET_SECOND = 0.010
 _BACKLOG_DOCUMENTS = 16  # that many in one portion are history, not news
 _BACKLOG_FRAME_SECOND = 0.5  # history is drawn less often than news: reading it is what one waits for
-_LAGS_REMEMBERED = 20
-_OPENING_SECOND = 2.0  # after that a run is expected to be shown smoothly
 
 
 class LiveController(QtCore.QObject):
@@ -40,11 +36,7 @@ class LiveController(QtCore.QObject):
         self._shown: tuple[object, ...] = ()
         self._backlog = False
         self._drawn_at_second = 0.0
-        self._ticked_at_second: float | None = None
-        self._opened_at_second = time.monotonic()
-        self.dropped_frames = 0
-        self._lags: deque[float] = deque(maxlen=_LAGS_REMEMBERED)
-        self._last_data: float | None = None
+        self.health = Health()
         self._feeding = QtCore.QTimer(self, singleShot=True)
         self._feeding.timeout.connect(self._feed)
         self._frames = QtCore.QTimer(self, interval=_FRAME_MILLISECOND)
@@ -61,9 +53,7 @@ class LiveController(QtCore.QObject):
         if self.feed is not None:
             self.feed.close()
         self.feed, self.model = feed, RunModel()
-        self._lags.clear()
-        self._opened_at_second = time.monotonic()
-        self._last_data = None
+        self.health.open()
         self.window.show_model(self.model)
 
     def feed_all(self, documents: Iterable[Document]) -> None:
@@ -80,19 +70,12 @@ class LiveController(QtCore.QObject):
         """Show what has changed; nothing is drawn that nobody sees."""
         now = time.monotonic()
         seen = self.window.isVisible() and not self.window.isMinimized()
-        self._count_frames(now, busy=self._backlog or not seen)
+        self.health.tick(now, busy=self._backlog or not seen)
         if not seen:
             return
         if not self._backlog or now - self._drawn_at_second >= _BACKLOG_FRAME_SECOND:
             self._drawn_at_second = now
             self.show_now()
-
-    def _count_frames(self, now: float, *, busy: bool) -> None:
-        """Count frames that should have been and were not, other than while a run is opened."""
-        busy = busy or now < self._opened_at_second + _OPENING_SECOND
-        before, self._ticked_at_second = self._ticked_at_second, None if busy else now
-        if before is not None and not busy:
-            self.dropped_frames += max(round((now - before) * 1000 / _FRAME_MILLISECOND) - 1, 0)
 
     def show_now(self) -> None:
         """Bring the window up to date."""
@@ -100,34 +83,15 @@ class LiveController(QtCore.QObject):
         self.model.settle()
         self.model.pursue(self.window.worker)
         self.window.worker.deliver()
-        self._take_lag(now)
+        self.health.take(self.model, now, history=self._backlog)
         if self.model.start is not None or self.window.docks.kind is None:
             self.window.arrange(self.model.contents.kind)
-        state = (self.model, self.model.version, self._source_state(), int(now), self.dropped_frames)
+        state = (self.model, self.model.version, self._source_state(), int(now), self.health.dropped_frames)
         if state != self._shown:
             self._shown = state
-            status = replace(self.status(now), health=self.health())
+            status = replace(self.status(now), health=self.health.text(self.model, history=self._backlog))
             self.window.show_status(status, self.message(), self.title(), ended=self.ended)
         self.window.refresh()
-
-    def _take_lag(self, now: float) -> None:
-        """How long the newest rows took from being written to being here, where they were waited for."""
-        newest, before = self.model.last_data_unix_second, self._last_data
-        if newest != before and newest is not None:
-            self._last_data = newest
-            if before is not None and not self._backlog and self.model.stop is None:
-                self._lags.append(max(now - newest, 0.0))
-
-    def health(self) -> str:
-        """How the window itself does: what is still to be read, how late it is, what it left out."""
-        told = []
-        if self._backlog:
-            told.append(f"reading history: {grouped(self.model.timeseries.rows_fed)} points")
-        elif self._lags and self.model.stop is None:
-            told.append(f"lag {median(self._lags):.2g} s")
-        if self.dropped_frames:
-            told.append(f"{grouped(self.dropped_frames)} frame{'s' * (self.dropped_frames > 1)} dropped")
-        return " · ".join(told)
 
     @property
     def ended(self) -> bool:
@@ -208,7 +172,7 @@ class FollowController(LiveController):
         self._listing = Listing()
         self._source: JournalSource | StoreSource | None = None
         self._uid = ""
-        self._asked_for = run_directory is not None
+        self._asked_for = self._chosen = run_directory is not None
         self.following = run_directory is None
         self.watcher = RunWatcher(data_directory) if threads else None
         window.run_chosen.connect(self._choose)
@@ -235,6 +199,7 @@ class FollowController(LiveController):
 
     def show_stored(self, chosen: RunSummary) -> None:
         """Show a run that somebody has picked, also one that only the document store has."""
+        self._chosen = True
         if chosen.source == "tiled":
             self._show_from_store(chosen)
         else:
@@ -246,6 +211,14 @@ class FollowController(LiveController):
         if self.watcher is not None:
             self.watcher.focus(None)
         self.show_documents(Feed(self._source))
+
+    def _candidates(self) -> list[RunSummary]:
+        """The runs to go over to: who asked for one run wants to see no other station's."""
+        runs = list(self._listing.runs)
+        shown = next((run for run in runs if run.uid == self._uid), None)
+        if not self._chosen or shown is None:
+            return runs
+        return [run for run in runs if run.station == shown.station]
 
     def _is_current(self, chosen: RunSummary) -> bool:
         return all(
@@ -264,7 +237,7 @@ class FollowController(LiveController):
             self._asked_for = False
             self.following = any(run.uid == self._uid and self._is_current(run) for run in listing.runs)
         if self.following or not self._uid:
-            run = successor(self._uid, listing.runs) if self._uid else newest(listing.runs)
+            run = successor(self._uid, self._candidates()) if self._uid else newest(listing.runs)
             if run is not None:
                 self.show_run(run.directory)
         self.window.show_channels(channel_rows(listing), self._uid)

@@ -22,7 +22,7 @@ LAYOUTS: dict[Kind, tuple[_Row, ...]] = {
         (("voltage", "environment", "alarms"),),
     ),
 }
-_UPPER_SHARE: dict[Kind, float] = {"general": 0.68, "gitt": 0.48, "impedance": 0.6, "cycling": 0.62}
+_UPPER_SHARE: dict[Kind, float] = {"general": 0.55, "gitt": 0.48, "impedance": 0.6, "cycling": 0.62}
 _STATE_VERSION = 1
 
 

@@ -16,6 +16,7 @@ from PySide6 import QtCore, QtGui, QtSvg, QtWidgets
 from labctl.errors import LabctlError
 from labctl.live.panels.crosshair import Crosshair
 from labctl.live.panels.panel import Panel
+from labctl.live.panels.plot import without_pictures
 
 Kind = Literal["png", "svg", "csv"]
 _KINDS: dict[Kind, tuple[str, str]] = {
@@ -165,16 +166,9 @@ def _paint_caption(
 
 @contextmanager
 def _uncached(panel: Panel) -> Iterator[None]:
-    """Axes are kept as pictures for the screen: here they are to be drawn anew."""
-    axes = [item.getAxis(side) for item in panel.plot_items() for side in ("left", "bottom", "right")]
-    modes = [axis.cacheMode() for axis in axes]
-    for axis in axes:
-        axis.setCacheMode(axis.CacheMode.NoCache)
-    try:
+    """Axes and curves that rarely change are kept as pictures for the screen: here they are drawn anew."""
+    with without_pictures(panel.plot_items()[0].scene()):
         yield
-    finally:
-        for axis, mode in zip(axes, modes, strict=True):
-            axis.setCacheMode(mode)
 
 
 class ExportMenu(QtWidgets.QMenu):

@@ -21,7 +21,7 @@ from labctl.live.thinned import Thinned
 from labctl.live.work import Worker
 from labctl.progress import Progress, last_row, last_time
 
-CURVES = ("voltage_volt", "current_ampere", "net_charge_ah")
+CURVES = ("voltage_volt", "current_ampere")
 ENVIRONMENT = (
     "temperature_t1_celsius",
     "temperature_setpoint_celsius",
@@ -84,6 +84,7 @@ class RunModel(Identity):
         self._step_types: dict[int, str] = {}
         self._latest_row = (-inf, 0)  # time and step
         self._finished_steps: list[dict[str, Any]] = []
+        self._newest_spectrum: Any = None
         self._begin({})
 
     def _begin(self, start: Mapping[str, Any]) -> None:
@@ -123,6 +124,9 @@ class RunModel(Identity):
             self._take_samples(doc, row)
         elif stream == "impedance":
             self._arrived(last_time(doc))
+            if row.get("spectrum_count") != self._newest_spectrum:
+                self._newest_spectrum = row.get("spectrum_count")
+                self.settle()  # it began at the charge that the samples so far come to
             _gather(self._points, doc)
         elif stream == "environment":
             self._take_environment(doc, row)
@@ -181,14 +185,14 @@ class RunModel(Identity):
 
     @property
     def timeseries(self) -> Series:
-        """Voltage (V), current (A, > 0 charges) and net charge (Ah) over `test_time_second`."""
+        """Voltage (V) and current (A, > 0 charges) over `test_time_second`."""
         self.settle()
         return self._timeseries
 
     def settle(self) -> None:
         """Take in what was gathered."""
         if len(self._points):
-            self.spectra.take(self._points.take())
+            self.spectra.take(self._points.take(), self._charge.net_ah)
         columns = _in_order(self._samples.take(), self._latest_row[0]) if len(self._samples) else {}
         if columns and len(columns["test_time_second"]):
             self._spread(columns)
@@ -212,7 +216,6 @@ class RunModel(Identity):
             {
                 "voltage_volt": columns["voltage_volt"],
                 "current_ampere": columns["current_ampere"],
-                "net_charge_ah": net,
             },
         )
         self.course.add((net, columns["voltage_volt"], columns["current_ampere"]))

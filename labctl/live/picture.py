@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.errors import LabctlError
+from labctl.live.panels.plot import without_pictures
 
 if TYPE_CHECKING:
     from labctl.live.window import LiveWindow
@@ -46,10 +48,14 @@ def save_picture(
         QtWidgets.QApplication.processEvents()
         bring_up_to_date()
     QtWidgets.QApplication.processEvents()
-    if vector:
-        _save_svg(window, path)
-    else:
-        _save_png(window, path, size, factor)
+    with ExitStack() as stack:
+        for panel in window.panels.values():
+            for item in panel.plot_items()[:1]:
+                stack.enter_context(without_pictures(item.scene()))
+        if vector:
+            _save_svg(window, path)
+        else:
+            _save_png(window, path, size, factor)
 
 
 def _save_png(window: LiveWindow, path: Path, size: tuple[int, int], factor: int) -> None:
@@ -62,14 +68,9 @@ def _save_png(window: LiveWindow, path: Path, size: tuple[int, int], factor: int
 
 
 def _save_svg(window: LiveWindow, path: Path) -> None:
-    """Lines and texts stay what they are: axes are not drawn as the pictures that they are on the screen."""
+    """Lines and texts stay what they are."""
     from PySide6 import QtSvg
 
-    for panel in window.panels.values():
-        for item in panel.plot_items():
-            for side in ("left", "bottom", "right"):
-                axis = item.getAxis(side)
-                axis.setCacheMode(axis.CacheMode.NoCache)
     file = QtCore.QFile(str(path))
     if not file.open(QtCore.QIODevice.OpenModeFlag.WriteOnly):
         raise LabctlError(f"{path}: the picture cannot be written: {file.errorString()}")

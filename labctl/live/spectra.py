@@ -24,12 +24,13 @@ def _none() -> Floats:
 
 @dataclass(eq=False)
 class Spectrum:
-    """One spectrum, as far as it was measured: arrays of shape (points,)."""
+    """One spectrum, as far as it was measured: arrays of shape (points,), and the net charge at its start."""
 
     number: int
     step_count: int
     cycle_count: int
     start_second: float
+    net_charge_ah: float
     frequency_hertz: Floats = field(default_factory=_none)
     real_ohm: Floats = field(default_factory=_none)
     imaginary_ohm: Floats = field(default_factory=_none)
@@ -59,20 +60,21 @@ class Spectra:
         self.version = self.test_version = 0
         self._testing: set[int] = set()
 
-    def take(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take rows of `impedance`: the columns in `COLUMNS` and `COUNTS`."""
+    def take(self, columns: Mapping[str, npt.NDArray[Any]], net_charge_ah: float) -> None:
+        """Take rows of `impedance`: the columns in `COLUMNS` and `COUNTS`; and the net charge now."""
         numbers = columns["spectrum_count"]
         if not len(numbers):
             return
         for _, rows in parts_of_one(numbers):
-            self._spectrum(columns, rows.start).add(columns, rows)
+            self._spectrum(columns, rows.start, net_charge_ah).add(columns, rows)
         self.version += 1
 
-    def _spectrum(self, columns: Mapping[str, npt.NDArray[Any]], row: int) -> Spectrum:
+    def _spectrum(self, columns: Mapping[str, npt.NDArray[Any]], row: int, net_charge_ah: float) -> Spectrum:
         number = int(columns["spectrum_count"][row])
         if not self.all or self.all[-1].number != number:
             step, cycle = int(columns["step_count"][row]), int(columns["cycle_count"][row])
-            self.all.append(Spectrum(number, step, cycle, float(columns["test_time_second"][row])))
+            start = float(columns["test_time_second"][row])
+            self.all.append(Spectrum(number, step, cycle, start, net_charge_ah))
         return self.all[-1]
 
     def test(self, spectrum: Spectrum, worker: Worker) -> None:

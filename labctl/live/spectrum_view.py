@@ -111,7 +111,7 @@ class SpectrumView(QtCore.QObject):
         if self.colour_by == "cycle":
             return Scale("Cycle", "", np.array([float(spectrum.cycle_count) for spectrum in spectra]))
         if self.colour_by == "state of charge":
-            charge = _at(model.timeseries, "net_charge_ah", times)
+            charge = np.array([spectrum.net_charge_ah for spectrum in spectra])
             mass = model.active_mass_kg
             if isfinite(mass):
                 return Scale("Net charge since start", "mAh/g", charge / mass)

@@ -113,12 +113,18 @@ def describe(
         state=state,
         title=" · ".join(part for part in (_title(model), replay_title) if part),
         detail=_detail(model),
-        progress=model.progress.time_text(pace) if model.progress.step_count else "",
+        progress=_progress(model, state, pace),
         fraction=model.progress.fraction,
         values=_values(model),
         age="" if replayed else _age(model, now_unix_second),
         warning=_warning(model, state, damaged),
     )
+
+
+def _progress(model: RunModel, state: State, pace: float | None) -> str:
+    """How far the run is, and how long it will take where it goes on."""
+    text = model.progress.time_text(pace) if model.progress.step_count else ""
+    return " · ".join(text.split(" · ")[:2]) if state in ("tripped", "interrupted") else text
 
 
 def _state(model: RunModel, now: float, writer_alive: bool, replayed: bool) -> State:

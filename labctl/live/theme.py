@@ -117,7 +117,7 @@ def _viridis(place: int) -> str:
 
 def theme_named(name: str) -> Theme:
     """The theme of a name; "system" is what the desktop wants, dark where it does not say."""
-    if name != SYSTEM:
+    if name in THEMES:
         return THEMES[name]
     hints = QtGui.QGuiApplication.styleHints() if QtGui.QGuiApplication.instance() else None
     light = hints is not None and hints.colorScheme() == QtCore.Qt.ColorScheme.Light
@@ -212,5 +212,8 @@ QHeaderView::section {{ background: {theme.panel}; color: {theme.muted}; border:
 QScrollBar:vertical {{ background: transparent; width: 10px; }}
 QScrollBar::handle:vertical {{ background: {theme.border}; border-radius: 4px; min-height: 30px; }}
 QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0; }}
+QScrollBar:horizontal {{ background: transparent; height: 10px; }}
+QScrollBar::handle:horizontal {{ background: {theme.border}; border-radius: 4px; min-width: 30px; }}
+QScrollBar::add-line:horizontal, QScrollBar::sub-line:horizontal {{ width: 0; }}
 QToolTip {{ background: {theme.panel}; color: {theme.text}; border: 1px solid {theme.border}; }}
 """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labctl.live.pyramid import Floats, GrowingArray
+from labctl.live.pyramid import Floats
 
 _PER_BLOCK = 3  # of a block its first row stays, that with the minimum and that with the maximum
 _MERGED = 2 * _PER_BLOCK
@@ -25,8 +25,8 @@ class Thinned:
     """
 
     def __init__(self, columns: int, *, telling: int, most: int) -> None:
-        self._kept = [GrowingArray(64) for _ in range(columns)]
-        self._new = [GrowingArray(16) for _ in range(columns)]
+        self._kept: list[Floats] = [np.empty(0) for _ in range(columns)]
+        self._new: list[Floats] = [np.empty(0) for _ in range(columns)]
         self._telling, self._most = telling, most
         self._block = 1  # rows of which `_PER_BLOCK` stay; 1: all stay
 
@@ -35,36 +35,27 @@ class Thinned:
 
     def add(self, rows: Sequence[Floats]) -> None:
         """Add rows, one array to each column."""
-        for new, column in zip(self._new, rows, strict=True):
-            new.append(column)
-        self._close_blocks()
+        rows = [np.concatenate(pair) for pair in zip(self._new, rows, strict=True)]
+        whole = len(rows[0]) // self._block * self._block
+        closed = [column[:whole] for column in rows]
+        self._new = [column[whole:].copy() for column in rows]
+        if self._block > 1 and whole:
+            closed = _telling_rows(closed, self._telling, self._block)
+        self._kept = [np.concatenate(pair) for pair in zip(self._kept, closed, strict=True)]
         while len(self._kept[0]) > self._most:
             self._merge()
-
-    def _close_blocks(self) -> None:
-        whole = len(self._new[0]) // self._block * self._block
-        if not whole:
-            return
-        closed = [new.values[:whole] for new in self._new]
-        if self._block > 1:
-            closed = _telling_rows(closed, self._telling, self._block)
-        for kept, column in zip(self._kept, closed, strict=True):
-            kept.append(column)
-        for new in self._new:
-            new.overwrite(0, new.values[whole:].copy())
 
     def _merge(self) -> None:
         """Make one block of each two."""
         count = len(self._kept[0]) // _MERGED * _MERGED
-        merged = _telling_rows([kept.values[:count] for kept in self._kept], self._telling, _MERGED)
-        for kept, column in zip(self._kept, merged, strict=True):
-            kept.overwrite(0, np.concatenate((column, kept.values[count:])))
+        merged = _telling_rows([kept[:count] for kept in self._kept], self._telling, _MERGED)
+        self._kept = [np.append(part, kept[count:]) for part, kept in zip(merged, self._kept, strict=True)]
         self._block = self._block * 2 if self._block > 1 else _MERGED
 
     @property
     def columns(self) -> tuple[Floats, ...]:
         """All rows that are held, one array to each column."""
-        return tuple(np.append(k.values, n.values) for k, n in zip(self._kept, self._new, strict=True))
+        return tuple(np.append(kept, new) for kept, new in zip(self._kept, self._new, strict=True))
 
 
 def _telling_rows(columns: Sequence[Floats], telling: int, block: int) -> list[Floats]:

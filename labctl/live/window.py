@@ -47,7 +47,7 @@ class LiveWindow(QtWidgets.QMainWindow):
     """Status above, channels at the left, panels in the middle, room for a bar below.
 
     Args:
-        theme: Its colours; None for those of the desktop.
+        theme: Its colours; None for those that were chosen last, at first those of the desktop.
         with_channels: Whether the list of channels is there.
         settings: Where layout and theme are remembered; None for nowhere.
         threaded: False to do all work at once in this thread (for pictures).
@@ -78,8 +78,9 @@ class LiveWindow(QtWidgets.QMainWindow):
         super().__init__()
         self.setObjectName("window")
         self.settings = settings
-        self.theme_name = theme.name if theme is not None else SYSTEM
-        self.theme = theme or theme_named(SYSTEM)
+        remembered = str(settings.value("theme", SYSTEM)) if settings is not None else SYSTEM
+        self.theme_name = theme.name if theme is not None else remembered
+        self.theme = theme or theme_named(self.theme_name)
         self.worker = Worker(threaded=threaded)
         self.time_range = TimeRange()
         self.spectrum_view = SpectrumView()

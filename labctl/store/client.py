@@ -11,14 +11,23 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
-import orjson
 
 from labctl.errors import ConfigurationError, StoreError
-from labctl.journal_format import NanRestorer
 from labctl.journal_reader import follow
-from labctl.recovery import run_directories
-from labctl.runs import find_run
-from labctl.store.service import ServiceInfo, ensure_service, find_service, shipper_status
+from labctl.recovery import run_directories, run_names
+from labctl.runs import RunQuery, RunSummary, find_run, list_runs, summary_of
+from labctl.store.columns import columns_of, no_stream
+from labctl.store.connection import connected, listens
+from labctl.store.refused import Letter, read_letters
+from labctl.store.service import (
+    CATALOGUE_NAME,
+    LETTERS_NAME,
+    ServiceInfo,
+    ensure_service,
+    find_service,
+    shipper_status,
+)
+from labctl.store.target import lab_store_of
 
 Source = Literal["auto", "journal", "tiled"]
 _POLL_SECOND = 0.1
@@ -47,14 +56,23 @@ class Store:
 
     @property
     def client(self) -> Any:
-        """The stock Tiled client of all runs; starts the service when it is not running."""
-        info = find_service(self._data) or ensure_service(self._data)
-        if self._client is None or info != self._info:
-            from labctl.store.server import connect
+        """The stock Tiled client of all runs; starts the service when it is not running.
 
+        Raises:
+            StoreError: The store does not answer, or does not accept the key.
+        """
+        info = self._found() or ensure_service(self._data)
+        if self._client is None or info != self._info:
             self.close()
-            self._client, self._info = connect(info.uri, info.api_key), info
+            self._client, self._info = connected(info), info
         return self._client
+
+    def _found(self) -> ServiceInfo | None:
+        """Where Tiled is; None when it has to be started first."""
+        lab = lab_store_of(self._data)
+        if lab is not None:
+            return ServiceInfo(lab.uri, lab.api_key(), 0)
+        return find_service(self._data)
 
     def close(self) -> None:
         """Close the connections to the service; the service goes on."""
@@ -79,48 +97,46 @@ class Store:
         try:
             return find_run(self._data, reference).uid
         except ConfigurationError:
-            if self._journal(reference) is not None or reference.startswith(_PLACES) or not _plain(reference):
+            is_place = reference.startswith(_PLACES) or not _plain(reference)
+            if is_place or self.journal_directory(reference) is not None:
                 raise
             found = list(self.search(uid=reference).keys()[:2])  # its journal may have been moved away
             if len(found) != 1:
                 raise
             return found[0]
 
-    def _journal(self, uid: str) -> Path | None:
+    def journal_directory(self, uid: str) -> Path | None:
+        """Where the journal of the run with this full uid is; None when it is not there (any more)."""
         return next((d for d in run_directories(self._data) if d.name == uid), None)
 
-    def documents(self, uid: str, source: Source = "auto") -> Iterator[tuple[str, dict[str, Any]]]:
+    def documents(
+        self, uid: str, source: Source = "auto", *, live: bool = False, halt: threading.Event | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the run's documents: start, descriptors, events or event pages, stop if it has ended.
 
         Args:
             uid: The run: a uid or its beginning, `last`, `last-1`.
-            source: "journal", "tiled", or "auto": the journal if it is there, else Tiled. From Tiled rows
-                come as event pages in the order of test time.
+            source: "journal", "tiled", or "auto": the journal if it is there, else Tiled. From the journal
+                they come as they were emitted, from Tiled as event pages in the order of test time.
+            live: Of a run that is still going, go on with what comes until it ends.
+            halt: Ends the following when set.
 
         Raises:
             ConfigurationError: No such run, or no such source.
+            StoreError: Tiled does not answer.
         """
         if source not in ("auto", "journal", "tiled"):
             raise ConfigurationError("documents", "source", source, "'auto', 'journal' or 'tiled'")
         uid = self.resolve(uid)
-        journal = self._journal(uid) if source != "tiled" else None
+        journal = self.journal_directory(uid) if source != "tiled" else None
         if journal is not None:
-            return follow(journal, live=False)
+            return follow(journal, live=live, stop=halt)
         if source == "journal":
             raise ConfigurationError(str(self._data), "run", uid, "its journal is not there; read from Tiled")
-        return self._from_tiled(uid)
+        from labctl.store.tiled_documents import documents, follow_documents
 
-    def _from_tiled(self, uid: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        run, restorer = self._run(uid), NanRestorer()
-        accept = {"Accept": "application/json-seq;nan=null", "Accept-Encoding": "identity"}
-        with run.context.http_client.stream("GET", run.item["links"]["full"], headers=accept) as response:
-            if response.is_error:
-                response.read()
-                raise StoreError(f"run {uid}: Tiled says {response.status_code}: {response.text[:200]}")
-            for line in _lines(response.iter_raw()):
-                record = orjson.loads(line.lstrip(b"\x1e"))
-                restorer.restore(record["name"], record["doc"], line)
-                yield record["name"], record["doc"]
+        run = self._run(uid)
+        return follow_documents(run, halt or threading.Event()) if live else documents(run)
 
     def _run(self, uid: str) -> Any:
         try:
@@ -140,18 +156,75 @@ class Store:
             ConfigurationError: No such run or stream; the message names those that are there.
         """
         uid = self.resolve(uid)
-        if source != "journal" and (source == "tiled" or self._journal(uid) is None):
+        if source != "journal" and (source == "tiled" or self.journal_directory(uid) is None):
             return self._read_table(uid, stream)
-        return _columns_of(self.documents(uid, source), stream)
+        return columns_of(self.documents(uid, source), stream)
 
     def _read_table(self, uid: str, stream: str) -> dict[str, np.ndarray]:
         from labctl.store.nodes import plain_container
 
         run = plain_container(self._run(uid))
         if stream not in run:
-            raise _no_stream(uid, stream, list(run))
-        frame = plain_container(run[stream])["internal"].read()
-        return {name: frame[name].to_numpy() for name in frame.columns if not name.startswith("ts_")}
+            raise no_stream(uid, stream, list(run))
+        table = plain_container(run[stream])["internal"]
+        frame = table.read([name for name in table.columns if not name.startswith("ts_")])
+        return {name: frame[name].to_numpy() for name in frame.columns}
+
+    def summary(self, uid: str) -> RunSummary:
+        """A run at a glance, from its journal, else from Tiled.
+
+        Args:
+            uid: The run: a uid or its beginning, `last`, `last-1`.
+
+        Raises:
+            ConfigurationError: No such run.
+        """
+        from labctl.store.search import summary_in_tiled
+
+        uid = self.resolve(uid)
+        journal = self.journal_directory(uid)
+        return summary_of(journal) if journal else summary_in_tiled(self._run(uid).item, self._data)
+
+    def runs(
+        self, query: RunQuery | None = None, *, limit: int | None = 20, skip: int = 0
+    ) -> list[RunSummary]:
+        """The runs that meet a query, newest first, those whose journals are gone included.
+
+        Tiled is asked for these only when it is running.
+
+        Args:
+            query: The conditions; none for all runs.
+            limit: At most so many.
+            skip: Leave out so many of the newest.
+        """
+        query, enough = query or RunQuery(), None if limit is None else skip + limit
+        where = self._found()
+        if where is None or not listens(where.uri):
+            return list_runs(self._data, limit, query, skip)
+        from labctl.store.search import newest
+
+        found = list_runs(self._data, enough, query)
+        with_journal = {run.name for run in run_names(self._data)}
+        stored = newest(where, query, enough, self._data)
+        found += [run for run in stored if run.uid not in with_journal]
+        found.sort(key=lambda run: run.start_unix_second, reverse=True)
+        return found[skip:enough]
+
+    @property
+    def has_kept_runs(self) -> bool:
+        """Whether there is a store, so that it may hold runs whose journals are gone."""
+        store = self._data / "store"
+        return lab_store_of(self._data) is not None or (store / CATALOGUE_NAME).exists()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether Tiled is running; nothing is started."""
+        where = self._found()
+        return where is not None and listens(where.uri)
+
+    def refused(self, uid: str) -> list[Letter]:
+        """What Tiled would not take of the run with this full uid, and why."""
+        return read_letters(self._data / "store" / LETTERS_NAME, uid)
 
     def wait_until_shipped(self, uid: str, timeout_second: float) -> bool:
         """Wait until Tiled holds the whole run (of an interrupted one, all there is); False when time is up.
@@ -174,65 +247,20 @@ class Store:
         told = shipper_status(self._data)["runs"].get(uid, {})
         return told.get("state") == "interrupted" and not told.get("error")
 
-    def search(self, *, plan_name: str | None = None, cell: str | None = None, uid: str | None = None) -> Any:
-        """The runs in Tiled, as a stock client: of a plan, of a cell (its id), or whose uid begins so."""
-        from tiled.queries import Key, Like
+    def search(self, **conditions: Any) -> Any:
+        """The runs in Tiled that meet all conditions, as a stock client.
 
-        found = self.client
-        if plan_name is not None:
-            found = found.search(Key("start.plan_name") == plan_name)
-        if cell is not None:
-            found = found.search(Key("start.cell.id") == cell)
-        if uid is not None:
-            if not _plain(uid):
-                raise ConfigurationError("search", "uid", uid, "letters, digits and hyphens")
-            found = found.search(Like("start.uid", f"{uid}%"))
-        return found
+        Args:
+            **conditions: Those of `labctl.runs.RunQuery`: plan_name, cell, coating, station, status, tag,
+                since and until (datetimes), text (whole words), uid (its beginning).
+
+        Raises:
+            ConfigurationError: A condition that cannot be met, with what is allowed.
+        """
+        from labctl.store.search import search_runs
+
+        return search_runs(self.client, RunQuery(**conditions))
 
 
 def _plain(text: str) -> bool:
     return text.replace("-", "").isascii() and text.replace("-", "").isalnum()
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    parts: list[bytes] = []
-    for chunk in chunks:
-        *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            yield b"".join([*parts, end])
-            parts = []
-        parts.append(rest)
-
-
-def _no_stream(uid: str, stream: str, names: list[str]) -> ConfigurationError:
-    return ConfigurationError(f"run {uid}", "stream", stream, f"this run has {', '.join(names) or 'none'}")
-
-
-def _columns_of(documents: Iterator[tuple[str, dict[str, Any]]], stream: str) -> dict[str, np.ndarray]:
-    names: dict[str, str] = {}
-    keys: dict[str, dict[str, Any]] = {}
-    columns: dict[str, list[Any]] = {}
-    uid = ""
-    for name, doc in documents:
-        if name == "start":
-            uid = doc["uid"]
-        elif name == "descriptor":
-            names[doc["uid"]] = doc["name"]
-            if doc["name"] == stream:
-                keys = doc["data_keys"]
-                columns = columns or {key: [] for key in ("seq_num", "time", *keys)}
-        elif name in ("event", "event_page") and names.get(doc["descriptor"]) == stream:
-            rows = {**doc["data"], "seq_num": doc["seq_num"], "time": doc["time"]}
-            for key, column in columns.items():
-                column.extend(rows[key]) if name == "event_page" else column.append(rows[key])
-    if not columns:
-        raise _no_stream(uid, stream, sorted(set(names.values())))
-    return {key: _array(column, keys.get(key, {})) for key, column in columns.items()}
-
-
-def _array(values: list[Any], description: dict[str, Any]) -> np.ndarray:
-    if description.get("dtype") == "string":
-        return np.array(values, dtype=object)
-    if description.get("dtype") == "number":
-        return np.array(values, dtype=float)
-    return np.array(values)

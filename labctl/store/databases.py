@@ -1,9 +1,8 @@
-"""The SQLite files behind the document store: independent readers, and the indexes that Tiled leaves out."""
+"""The databases behind the document store: independent readers, and the indexes that Tiled leaves out."""
 
 from __future__ import annotations
 
 import logging
-import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,59 +11,82 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection
 
+_BUSY_MILLISECOND = 30_000
 _log = logging.getLogger(__name__)
-_TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def prepare_database(path: Path) -> None:
     """Make readers and the writer of a SQLite file independent of each other (write-ahead log).
 
-    Only before Tiled has opened the file: see `index_tables`.
+    Only before Tiled has opened the file. Tiled reads and writes the tables through ADBC, which brings a
+    SQLite of its own: two copies of SQLite in one process do not see each other's locks, and the one that
+    closes last deletes the write-ahead log under the other ("How to corrupt an SQLite database file",
+    section 2.2.1). So Python's sqlite3 must never touch the tables while the service runs in this process.
     """
     with closing(sqlite3.connect(path, timeout=30)) as database:
         database.execute("PRAGMA journal_mode=WAL")
 
 
-def index_tables(path: Path) -> None:
-    """Give every table its (dataset, partition) index, and make a row's seq_num unique within its dataset.
+def let_writers_wait() -> None:
+    """From now on every SQLite connection of Tiled's tables waits for its turn.
 
-    Tiled 0.2.20 indexes only the first table schema of a database. The second index lets the database refuse
+    ADBC leaves SQLite's busy timeout at 0: of two clients that write at once, one would get an error.
+    """
+    from adbc_driver_manager.dbapi import Connection
+    from sqlalchemy import event
+    from sqlalchemy.pool import QueuePool
+
+    def wait(connection: object, _: object) -> None:
+        if isinstance(connection, Connection):  # and not one of the catalogue's
+            _run(connection, f"PRAGMA busy_timeout = {_BUSY_MILLISECOND}")
+            connection.commit()
+
+    event.listen(QueuePool, "connect", wait)
+
+
+def unique_index(table: str) -> str:
+    """Name of the index by which a row's seq_num is unique within its dataset."""
+    return f"labctl_unique_{table}"
+
+
+def index_table(connection: Connection, table: str, columns: list[str]) -> None:
+    """Give a table an index by dataset; with a seq_num, one that makes it unique within its dataset.
+
+    Tiled 0.2.20 indexes only the first table schema of a database. The unique index lets the database refuse
     what would otherwise be a silent duplicate: an append that was sent twice because its first answer got
     lost.
 
-    The file is opened through ADBC, as Tiled does, and never through Python's sqlite3 in the same process:
-    two copies of SQLite do not see each other's locks, and the one that closes last deletes the write-ahead
-    log under the other ("How to corrupt an SQLite database file", section 2.2.1).
+    Args:
+        connection: To the database, as Tiled opens it.
+        table: Its name, which passed Tiled's own check.
+        columns: Names of its columns.
     """
-    from adbc_driver_sqlite import dbapi
-
-    with closing(dbapi.connect(str(path))) as database:
-        _run(database, "PRAGMA busy_timeout = 30000")
-        for (name,) in _rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'"):
-            if _TABLE_NAME.fullmatch(name) is not None:
-                _index(database, name)
-        database.commit()
-
-
-def _index(database: Connection, table: str) -> None:
-    columns = {row[1] for row in _rows(database, f"PRAGMA table_info('{table}')")}
-    if not {"_dataset_id", "_partition_id"} <= columns:
-        return
-    index = f'INDEX IF NOT EXISTS "labctl_{{}}_{table}" ON "{table}"'
-    _run(database, f"CREATE {index.format('rows')}(_dataset_id, _partition_id)")
     if "seq_num" in columns:
         try:
-            _run(database, f"CREATE UNIQUE {index.format('unique')}(_dataset_id, seq_num)")
-        except database.Error:
+            _create(connection, f'UNIQUE INDEX IF NOT EXISTS "{unique_index(table)}"', table, "seq_num")
+        except connection.Error:
+            connection.rollback()
             _log.warning("table %s holds repeated seq_nums; another writer put them there", table)
+        else:
+            return
+    _create(connection, f'INDEX IF NOT EXISTS "labctl_rows_{table}"', table, "_partition_id")
 
 
-def _run(database: Connection, statement: str) -> None:
-    with database.cursor() as cursor:
+def has_unique_index(connection: Connection, table: str, dialect: str) -> bool:
+    """Whether a row's seq_num is unique within its dataset, and can be looked up."""
+    catalogue = {"sqlite": "sqlite_master WHERE type = 'index' AND name"}.get(
+        dialect, "pg_indexes WHERE indexname"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM {catalogue} = '{unique_index(table)}'")
+        return cursor.fetchone() is not None
+
+
+def _create(connection: Connection, index: str, table: str, column: str) -> None:
+    _run(connection, f'CREATE {index} ON "{table}"(_dataset_id, {column})')
+    connection.commit()
+
+
+def _run(connection: Connection, statement: str) -> None:
+    with connection.cursor() as cursor:
         cursor.execute(statement)
-
-
-def _rows(database: Connection, query: str) -> list[tuple]:
-    with database.cursor() as cursor:
-        cursor.execute(query)
-        return cursor.fetchall()

@@ -2,13 +2,14 @@
 
 Unlike the exporter of bluesky-tiled-plugins it streams at constant memory, gives event pages, keeps a
 descriptor before its events whatever the wall clock did, and ends a run that is still running without a stop
-document. NaN is written as NaN, as stock clients expect, or as null for `application/json-seq;nan=null`.
+document. NaN is written as NaN, as stock clients expect, or as null for `application/json-seq;nan=null`;
+`;after=timeseries:1200+steps:3` leaves out the rows that a follower has already.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import anyio
@@ -17,10 +18,11 @@ import orjson
 import pyarrow as pa
 from bluesky_tiled_plugins.exporters import build_descriptor_docs
 
-from labctl.store.tables import SqliteTable
+from labctl.store.tables import DatabaseTable
 
 PAGE_ROWS = 1_000
 _BLOCK_ROWS = 10_000  # one query each
+_PAGES_AT_ONCE = 10  # handed over from the reading thread and sent together
 _TEST_TIME = "test_time_second"
 
 
@@ -29,28 +31,42 @@ async def json_seq(
 ) -> AsyncIterator[bytes]:
     """Yield start, descriptors, event pages in the order of test time, and stop if the run has ended."""
     visible = await filter_for_access(adapter)
+    nan_as_null, after = _wishes(mimetype)
     start = metadata.get("start", {})
     streams = []
     for name in await visible.keys_range(offset=0, limit=None):
         node = await visible.lookup_adapter([name])
         table = await _table(node)
         descriptors = build_descriptor_docs(dict(node.metadata()), name, run_start_uid=start.get("uid"))
-        streams.append(StreamReader(descriptors, table, nan_as_null="nan=null" in mimetype.replace(" ", "")))
+        streams.append(StreamReader(descriptors, table, nan_as_null, after.get(name)))
     yield _record("start", start)
     for stream in streams:
         for descriptor in stream.descriptors:
             yield _record("descriptor", descriptor)
     pages = in_order(streams)
-    while (page := await anyio.to_thread.run_sync(next, pages, None)) is not None:
-        yield page
+    while portion := await anyio.to_thread.run_sync(_portion, pages):
+        yield portion
     if "stop" in metadata:
         yield _record("stop", metadata["stop"])
 
 
-async def _table(node: Any) -> SqliteTable | None:
+def _wishes(mimetype: str) -> tuple[bool, dict[str, int]]:
+    """Whether NaN is to be null, and after which seq_num rows are wanted, by stream."""
+    parts = (part.strip().partition("=") for part in mimetype.split(";")[1:])
+    parameters = {name: value for name, _, value in parts}
+    known = (part.rpartition(":") for part in parameters.get("after", "").split("+"))
+    after = {stream: int(seq_num) for stream, _, seq_num in known if seq_num.isdecimal()}
+    return parameters.get("nan") == "null", after
+
+
+async def _table(node: Any) -> DatabaseTable | None:
     if "internal" not in await node.keys_range(offset=0, limit=None):
         return None  # the stream was begun this moment
     return await (await node.lookup_adapter(["internal"])).get_adapter()
+
+
+def _portion(pages: Iterator[bytes]) -> bytes:
+    return b"".join(islice(pages, _PAGES_AT_ONCE))
 
 
 def _record(name: str, doc: Any) -> bytes:
@@ -65,14 +81,19 @@ class StreamReader:
         descriptors: The stream's descriptor, and those that followed when its configuration changed.
         table: Its rows, None when there are none.
         nan_as_null: Write NaN as null instead of NaN.
+        after: Leave out the rows up to this seq_num.
     """
 
     def __init__(
-        self, descriptors: list[dict[str, Any]], table: SqliteTable | None, nan_as_null: bool = False
+        self,
+        descriptors: list[dict[str, Any]],
+        table: DatabaseTable | None,
+        nan_as_null: bool = False,
+        after: int | None = None,
     ) -> None:
         self.descriptors = descriptors
         self._changes = [d["time"] for d in descriptors[1:]]
-        self._pages = _pages(table) if table is not None else iter(())
+        self._pages = _pages(table, after) if table is not None else iter(())
         self._nan = b"null" if nan_as_null else b"NaN"
         self._rows: pa.Table | None = None
         self._times = np.empty(0)
@@ -117,8 +138,8 @@ class StreamReader:
             yield event_page(rows.slice(begin, end - begin), descriptor["uid"], self._nan)
 
 
-def _pages(table: SqliteTable) -> Iterator[pa.Table]:
-    for block in table.pages(_BLOCK_ROWS):
+def _pages(table: DatabaseTable, after: int | None) -> Iterator[pa.Table]:
+    for block in table.pages(_BLOCK_ROWS) if after is None else table.pages(_BLOCK_ROWS, after=after):
         for start in range(0, block.num_rows, PAGE_ROWS):
             yield block.slice(start, PAGE_ROWS)
 
@@ -135,15 +156,17 @@ def in_order(streams: list[StreamReader]) -> Iterator[bytes]:
 def event_page(rows: pa.Table, descriptor_uid: str, nan: bytes = b"NaN") -> bytes:
     """The record of one event page; columns are written one by one, which keeps NaN and is fast."""
     keys = [name for name in rows.column_names if f"ts_{name}" in rows.column_names]
-    numbers = rows["seq_num"].to_pylist()
-    columns = {name: _column(rows[name], nan) for name in rows.column_names}
+    time, numbers = _column(rows["time"], nan), _column(rows["seq_num"], nan)
+    stamps = {key: rows[f"ts_{key}"] for key in keys}  # mostly the time of the event
+    stamps = {key: time if of.equals(rows["time"]) else _column(of, nan) for key, of in stamps.items()}
+    between = b'","event-%s-' % descriptor_uid.encode()
     fields = {
         "descriptor": orjson.dumps(descriptor_uid),
-        "seq_num": columns["seq_num"],
-        "time": columns["time"],
-        "uid": orjson.dumps([f"event-{descriptor_uid}-{number}" for number in numbers]),
-        "data": _map({key: columns[key] for key in keys}),
-        "timestamps": _map({key: columns[f"ts_{key}"] for key in keys}),
+        "seq_num": numbers,
+        "time": time,
+        "uid": b'[%s%s"]' % (between[2:], numbers[1:-1].replace(b",", between)),
+        "data": _map({key: _column(rows[key], nan) for key in keys}),
+        "timestamps": _map(stamps),
         "filled": b"{}",
     }
     return b'\x1e{"name":"event_page","doc":%s}\n' % _map(fields)
@@ -154,7 +177,9 @@ def _map(fields: dict[str, bytes]) -> bytes:
 
 
 def _column(column: pa.ChunkedArray, nan: bytes) -> bytes:
-    if not pa.types.is_floating(column.type):
-        return orjson.dumps(column.to_pylist())
-    text = orjson.dumps(column.to_numpy(), option=orjson.OPT_SERIALIZE_NUMPY)
-    return text.replace(b"null", nan) if nan != b"null" else text
+    if pa.types.is_floating(column.type):
+        text = orjson.dumps(column.to_numpy(), option=orjson.OPT_SERIALIZE_NUMPY)
+        return text.replace(b"null", nan) if nan != b"null" else text
+    if pa.types.is_integer(column.type) and not column.null_count:
+        return orjson.dumps(column.to_numpy(), option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(column.to_pylist())

@@ -19,6 +19,7 @@ from tiled.structures.core import Spec
 
 from labctl.errors import StoreError
 from labctl.store.arrow import schema_of
+from labctl.store.seq_nums import Held, held
 
 _REFUSALS = (400, 413, 415, 422)
 _CONFLICT = 409
@@ -120,13 +121,13 @@ class StreamTable:
         self._node, self._table = node, table
         self.schema = schema
 
-    def seq_nums(self) -> Any:
-        """The seq_num of every row that is stored, as an int64 array."""
+    def held(self) -> Held:
+        """How many rows are stored, and the highest seq_num of them."""
         with asking("stored rows"):
-            return self._table.read(["seq_num"])["seq_num"].to_numpy()
+            return held(self._table)
 
     def append(self, rows: pa.Table) -> None:
-        """Store rows; not idempotent by itself, see `seq_nums`."""
+        """Store rows; not idempotent by itself, see `held`."""
         with asking("append"):
             self._table.append_partition(0, rows)
 

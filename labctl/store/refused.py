@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,42 @@ import orjson
 
 from labctl.journal_format import is_uid
 
+_LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+_MOST_CHARACTERS = 10_000
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What was refused: its kind and identity, and why."""
+
+    what: str
+    reason: str
+    unix_second: float
+
+
+def read_letters(directory: Path, run_uid: str) -> list[Letter]:
+    """The refused documents of one run; what a dying process tore is left out."""
+    letters = []
+    for line in _lines(directory / f"{run_uid}.jsonl"):
+        try:
+            record = orjson.loads(line)
+            letters.append(Letter(record["key"], record["reason"], float(record["unix_second"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return letters
+
+
+def all_letters(directory: Path) -> dict[str, list[Letter]]:
+    """The refused documents by run uid."""
+    return {path.stem: read_letters(directory, path.stem) for path in sorted(directory.glob("*.jsonl"))}
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 class DeadLetters:
@@ -24,19 +60,8 @@ class DeadLetters:
         if not is_uid(run_uid):
             raise ValueError(f"{run_uid!r} cannot name a run")
         self._path = directory / f"{run_uid}.jsonl"
-        self._known = self._read()
+        self._known = {letter.what for letter in read_letters(directory, run_uid)}
         self.count = 0
-
-    def _read(self) -> set[str]:
-        if not self._path.exists():
-            return set()
-        known = set()
-        for line in self._path.read_bytes().splitlines():
-            try:
-                known.add(orjson.loads(line)["key"])
-            except (ValueError, KeyError, TypeError):
-                continue  # torn by a dying process
-        return known
 
     def add(self, reason: str, name: str, doc: dict[str, Any]) -> None:
         """Keep a document, unless it is there already.
@@ -53,7 +78,10 @@ class DeadLetters:
         self._known.add(key)
         _log.warning("run %s: %s not stored: %s", self._path.stem, key, reason)
         record = {"key": key, "unix_second": time.time(), "reason": reason, "name": name, "doc": doc}
-        line = orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+        try:
+            line = orjson.dumps(record, option=_LINE)
+        except TypeError:  # such as one that is nested deeper than JSON may be
+            line = orjson.dumps({**record, "doc": repr(doc)[:_MOST_CHARACTERS]}, option=_LINE)
         self._path.parent.mkdir(exist_ok=True)
         with self._path.open("ab") as file:
             file.write(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,13 +26,10 @@ class RunShipper:
         root: The container of runs in Tiled.
         directory: The run's directory.
         letters_directory: Where refused documents are kept.
-        on_new_table: Called after a table may have been created.
     """
 
-    def __init__(
-        self, root: Container, directory: Path, letters_directory: Path, on_new_table: Callable[[], None]
-    ) -> None:
-        self._root, self._on_new_table = root, on_new_table
+    def __init__(self, root: Container, directory: Path, letters_directory: Path) -> None:
+        self._root = root
         self.uid = directory.name
         self._tail = Tail(directory)
         self._documents: Iterator[tuple[str, dict[str, Any]]] | None = None
@@ -47,6 +44,11 @@ class RunShipper:
     def rows(self) -> dict[str, int]:
         """Rows that Tiled holds, by stream, as far as is known."""
         return {name: stream.stored for name, stream in self._streams.items()}
+
+    @property
+    def waiting(self) -> int:
+        """Rows that were read and are not in Tiled yet."""
+        return sum(stream.waiting for stream in self._streams.values())
 
     @property
     def refused(self) -> int:
@@ -120,7 +122,6 @@ class RunShipper:
             known.add_configuration(doc)
         else:
             table, refused = node.stream(doc)
-            self._on_new_table()
             for key, reason in refused.items():
                 self._letters.add(reason, "column", {"stream": name, "data_key": key})
             known = self._streams[name] = StreamShipper(name, table, self._letters)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ _SCHEMA = pa.schema([("seq_num", pa.int64()), ("value", pa.float64()), ("word", 
 _ROWS = 1_500  # more than the first batch, from which a careless reader would guess the types
 
 
-def self_test(client: Any, on_new_table: Callable[[], None]) -> None:
+def self_test(client: Any) -> None:
     """Write a table that begins with NaN, read it back, remove it.
 
     Raises:
@@ -31,7 +30,6 @@ def self_test(client: Any, on_new_table: Callable[[], None]) -> None:
     node = root.create_container(key=_KEY, metadata={}, specs=[Spec("labctl-self-test", version="1.0")])
     try:
         table = plain_container(node).create_appendable_table(schema=_SCHEMA, key="table", metadata={})
-        on_new_table()
         values = np.where(np.arange(_ROWS) < _ROWS - 1, np.nan, 3.7)
         columns = [np.arange(1, _ROWS + 1), values, ["word"] * _ROWS]
         table.append_partition(0, pa.table(columns, schema=_SCHEMA))

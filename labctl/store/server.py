@@ -16,7 +16,6 @@ import socket
 import sqlite3
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,17 +23,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from labctl.platform import FileLock, write_private
-from labctl.store.databases import index_tables, prepare_database
-from labctl.store.service import INFO_NAME, LOCK_NAME, STATUS_NAME, store_directory
+from labctl.store.databases import let_writers_wait, prepare_database
+from labctl.store.service import CATALOGUE_NAME, INFO_NAME, LOCK_NAME, STATUS_NAME, store_directory
+from labctl.store.target import lab_store_of
 
 if TYPE_CHECKING:
     import uvicorn
 
-_KEY_NAME, _CATALOGUE, _TABLES = "api-key", "catalogue.db", "tables.db"
+_KEY_NAME, _TABLES = "api-key", "tables.db"
 _WATCH_SECOND = 1.0
 _LEAVE_SECOND = 10.0
 # Payloads wait in memory for subscribers only this long; who comes late reads the tables.
-_STREAMED_SECOND, _COUNTED_SECOND = 10, 10 * 365 * 86400
+_STREAMED_SECOND, _COUNTED_SECOND = 2, 10 * 365 * 86400
 _log = logging.getLogger("labctl.store")
 
 
@@ -45,14 +45,17 @@ def configuration(key: str) -> dict[str, Any]:
     (It also reads no percent encoding, so an absolute path with a `?` or `#` could not be given.)
     """
     arguments = {
-        "uri": f"sqlite:///{_CATALOGUE}",
+        "uri": f"sqlite:///{CATALOGUE_NAME}",
         "writable_storage": [f"sqlite:///{_TABLES}"],
         "specs": [{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
-        "adapters_by_mimetype": {"application/x-tiled-sql-table": "labctl.store.tables:SqliteTable"},
+        "adapters_by_mimetype": {"application/x-tiled-sql-table": "labctl.store.tables:DatabaseTable"},
     }
     return {
         "trees": [{"path": "/", "tree": "catalog", "args": arguments}],
-        "media_types": {"BlueskyRun": {"application/json-seq": "labctl.store.exporter:json_seq"}},
+        "media_types": {
+            "BlueskyRun": {"application/json-seq": "labctl.store.exporter:json_seq"},
+            "table": {"application/vnd.apache.arrow.file": "labctl.store.lazy_table:arrow_file"},
+        },
         "authentication": {"single_user_api_key": key, "allow_anonymous_access": False},
         "streaming_cache": {"uri": "memory", "data_ttl": _STREAMED_SECOND, "seq_ttl": _COUNTED_SECOND},
         "expose_raw_assets": False,
@@ -139,8 +142,8 @@ class Service:
         for name in (INFO_NAME, STATUS_NAME):  # what a predecessor said
             (self._store / name).unlink(missing_ok=True)
         prepare_database(Path(_TABLES))
-        initialise_catalogue(Path(_CATALOGUE))
-        prepare_database(Path(_CATALOGUE))
+        initialise_catalogue(Path(CATALOGUE_NAME))
+        prepare_database(Path(CATALOGUE_NAME))
         server = self._server()
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when it has ended
         shipping = threading.Thread(target=self._ship, args=(server, listener.getsockname()[1]), daemon=True)
@@ -154,6 +157,7 @@ class Service:
         import uvicorn
         from tiled.server.app import build_app_from_config
 
+        let_writers_wait()
         stop = self._stop
 
         class Server(uvicorn.Server):
@@ -174,6 +178,7 @@ class Service:
             server.should_exit = True
 
     def _ship_until_told(self, server: uvicorn.Server, port: int) -> None:
+        from labctl.store.connection import connect
         from labctl.store.self_test import self_test
         from labctl.store.shipper import Shipper
 
@@ -181,26 +186,18 @@ class Service:
             if self._stop.wait(0.02):
                 return
         client = connect(f"http://127.0.0.1:{port}/api/v1", self._key)
-        index = partial(index_tables, self._store / _TABLES)
-        self_test(client, index)
+        self_test(client)
         told = {"pid": os.getpid(), "port": port, "api_key": self._key}
         write_private(self._store / INFO_NAME, orjson.dumps(told))
         _log.info("serving %s on port %d", self._data, port)
         threading.Thread(target=self._watch, daemon=True).start()
-        Shipper(self._data, client, on_new_table=index).run(self._stop)
+        Shipper(self._data, client).run(self._stop)
 
     def _watch(self) -> None:
         while not self._stop.wait(_WATCH_SECOND):
             if not self._lock.path.exists():
                 _log.warning("%s is gone", self._store)
                 self._stop.set()
-
-
-def connect(uri: str, key: str) -> Any:
-    """A stock Tiled client on loopback, whatever proxies the environment names."""
-    from tiled.client import from_uri
-
-    return from_uri(uri, api_key=key, trust_env=False)
 
 
 def main(arguments: list[str]) -> int:
@@ -213,6 +210,10 @@ def main(arguments: list[str]) -> int:
     if not lock.acquire():
         return 0
     try:
+        if (lab := lab_store_of(Path(data_directory))) is not None:
+            from labctl.store.lab_service import LabService
+
+            return LabService(Path(data_directory).resolve(), lock, lab).run()
         return Service(Path(data_directory).resolve(), lock).run()
     finally:
         lock.release()

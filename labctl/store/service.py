@@ -1,11 +1,13 @@
 """The document store's service: one process per data directory, started when first needed and left running.
 
-It is a Tiled server on 127.0.0.1 together with the shipper that fills it (see `labctl.store.server`). It is
-alive as long as its lock is held; `stop_service` ends it, and so does the disappearance of its directory.
+It is a Tiled server on 127.0.0.1 together with the shipper that fills it (see `labctl.store.server`); of a
+data directory with a lab-wide store it is the shipper alone. It is alive as long as its lock is held;
+`stop_service` ends it, and so does the disappearance of its directory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import os
@@ -18,10 +20,14 @@ from typing import Any
 
 import orjson
 
+from labctl.config import Station
 from labctl.errors import StoreError
 from labctl.platform import FileLock, has_ended, is_locked, start_detached, terminate
+from labctl.store.refused import all_letters
+from labctl.store.target import lab_store_named_by, lab_store_of, use_lab_store
 
 LOCK_NAME, INFO_NAME, LOG_NAME, STATUS_NAME = "service.lock", "service.json", "service.log", "shipper.json"
+LETTERS_NAME, CATALOGUE_NAME = "refused", "catalogue.db"
 _START_SECOND = 60.0
 _STOP_SECOND = 15.0
 _POLL_SECOND = 0.05
@@ -35,7 +41,7 @@ class ServiceInfo:
     """Where the service answers.
 
     Attributes:
-        uri: For `tiled.client.from_uri(uri, api_key=api_key)`.
+        uri: Of the Tiled server, for `tiled.client.from_uri(uri, api_key=api_key)`.
         api_key: Lets its bearer read and write; keep it private.
         pid: The service's process.
     """
@@ -75,8 +81,19 @@ def ensure_service(data_directory: Path, timeout_second: float = _START_SECOND) 
     raise StoreError(f"the document store does not start: {_last_words(store)}")
 
 
-def start_service_in_background(data_directory: Path) -> None:
-    """Start the service if it is not running, without waiting for it; a failure is logged, never raised."""
+def start_service_in_background(data_directory: Path, station: Station | None = None) -> None:
+    """Start the service if it is not running, without waiting for it; a failure is logged, never raised.
+
+    Args:
+        data_directory: Its runs are shipped.
+        station: Whose runs they are: it may name a lab-wide store.
+
+    Raises:
+        ConfigurationError: The station's store is not the one to which this directory is shipped already, or
+            its key is not there.
+    """
+    if station is not None:
+        use_lab_store(data_directory, lab_store_named_by(station))
     try:
         store = store_directory(data_directory)
         if not is_locked(store / LOCK_NAME):
@@ -86,17 +103,21 @@ def start_service_in_background(data_directory: Path) -> None:
 
 
 def find_service(data_directory: Path) -> ServiceInfo | None:
-    """The running service if it answers, None otherwise; starts nothing."""
+    """The running service if it answers, None otherwise; starts nothing.
+
+    With a lab-wide store it is the local shipper that is found, whether or not the store answers.
+    """
     store = Path(data_directory).resolve() / "store"
     pid = FileLock(store / LOCK_NAME).owner_pid()
     try:
         told = orjson.loads((store / INFO_NAME).read_bytes())
-        info = ServiceInfo(f"http://127.0.0.1:{told['port']}/api/v1", told["api_key"], told["pid"])
-        port = int(told["port"])
+        local = "port" in told
+        uri = f"http://127.0.0.1:{int(told['port'])}/api/v1" if local else str(told["uri"])
+        info = ServiceInfo(uri, told["api_key"], told["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     # A file left by a dead process names another pid than the lock: the key goes to nobody else.
-    return info if info.pid == pid and _answers(port) else None
+    return info if info.pid == pid and (not local or _answers(int(told["port"]))) else None
 
 
 def stop_service(data_directory: Path) -> None:
@@ -125,17 +146,27 @@ def service_status(data_directory: Path) -> dict[str, Any]:
         "running": info is not None,
         "pid": info.pid if info else None,
         "uri": info.uri if info else None,
+        "lab_wide": lab_store_of(data_directory) is not None,
         "log": str(store / LOG_NAME),
     }
-    return status | shipper_status(data_directory)
+    letters = {
+        uid: [{"what": letter.what, "reason": letter.reason} for letter in found]
+        for uid, found in all_letters(store / LETTERS_NAME).items()
+    }
+    return status | shipper_status(data_directory) | {"refused": letters}
 
 
 def shipper_status(data_directory: Path) -> dict[str, Any]:
-    """What the shipper last said: the number of runs complete, and each other run's rows, state and error."""
-    try:
-        return orjson.loads((Path(data_directory) / "store" / STATUS_NAME).read_bytes())
-    except (OSError, ValueError):
-        return {"complete": 0, "runs": {}}
+    """What the shipper last said.
+
+    Returns:
+        `complete`: the number of runs wholly in Tiled; `runs`: of each other run its state, the rows in Tiled
+        and those read but not shipped yet, and its error; `error`: why nothing is shipped at all, or "".
+    """
+    said: dict[str, Any] = {"complete": 0, "runs": {}, "error": ""}
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        said |= orjson.loads((Path(data_directory) / "store" / STATUS_NAME).read_bytes())
+    return said
 
 
 def _start(store: Path) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import orjson
 from labctl.recovery import is_run_directory
 from labctl.store.nodes import UnavailableError, plain_container
 from labctl.store.run_shipper import RunShipper
-from labctl.store.service import STATUS_NAME
+from labctl.store.service import LETTERS_NAME, STATUS_NAME
 
 FLUSH_PERIOD_SECOND = 1.0
 _DOCUMENTS_A_TURN = 100
@@ -45,7 +44,6 @@ class Shipper:
     Args:
         data_directory: Runs are looked for below `runs/` of it.
         client: A Tiled client of the container that takes the runs.
-        on_new_table: Called after a table may have been created.
         flush_period_second: A gathered row waits no longer than this before it is appended.
     """
 
@@ -54,17 +52,16 @@ class Shipper:
         data_directory: Path,
         client: Any,
         *,
-        on_new_table: Callable[[], None] = lambda: None,
         flush_period_second: float = FLUSH_PERIOD_SECOND,
     ) -> None:
         self._runs, self._store = data_directory / "runs", data_directory / "store"
-        self._root, self._on_new_table = plain_container(client), on_new_table
+        self._root = plain_container(client)
         self._flush_period_second = flush_period_second
         self._jobs: dict[str, _Job] = {}
         self._complete: set[str] = set()
         self._scans = 0
         self._next_scan = 0.0
-        self._written = b""
+        self._written: tuple[int, dict[str, dict[str, Any]]] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Ship until `stop` is set; no error of a run ends it."""
@@ -99,8 +96,8 @@ class Shipper:
             for run in sorted(day.iterdir()):
                 uid = run.name
                 if uid not in self._jobs and uid not in self._complete and is_run_directory(run):
-                    letters = self._store / "refused"
-                    self._jobs[uid] = _Job(RunShipper(self._root, run, letters, self._on_new_table))
+                    letters = self._store / LETTERS_NAME
+                    self._jobs[uid] = _Job(RunShipper(self._root, run, letters))
 
     def _advance(self, job: _Job) -> bool:
         shipper = job.shipper
@@ -128,14 +125,22 @@ class Shipper:
             uid: {
                 "state": job.shipper.state,
                 "rows": job.shipper.rows,
+                "waiting": job.shipper.waiting,
                 "refused": job.shipper.refused,
                 "error": job.error,
             }
             for uid, job in self._jobs.items()
         }
-        status = orjson.dumps({"complete": len(self._complete), "runs": runs})
-        if status != self._written:
-            path = self._store / STATUS_NAME  # not synced: it tells how far we are, nothing depends on it
-            path.with_suffix(".new").write_bytes(status)
-            path.with_suffix(".new").replace(path)
+        if (status := (len(self._complete), runs)) != self._written:
+            write_status(self._store, *status)
             self._written = status
+
+
+def write_status(
+    store: Path, complete: int = 0, runs: dict[str, dict[str, Any]] | None = None, error: str = ""
+) -> None:
+    """Say how far the shipper is, for whoever asks; not synced, nothing depends on it."""
+    status = orjson.dumps({"complete": complete, "runs": runs or {}, "error": error})
+    path = store / STATUS_NAME
+    path.with_suffix(".new").write_bytes(status)
+    path.with_suffix(".new").replace(path)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from labctl.store.arrow import new_rows, table_of
 from labctl.store.nodes import RefusedError, StreamTable
 from labctl.store.refused import DeadLetters
 
-APPEND_ROWS = 20_000
+APPEND_ROWS = 50_000
 _EVENTS_AT_ONCE = 1_000
 
 
@@ -101,7 +100,7 @@ class StreamShipper:
         self._since = None
 
     def _drop_stored(self) -> None:
-        highest = int(self._table.seq_nums().max(initial=0))
+        highest = self._table.held().highest
         pages = (page.filter(pa.array(page["seq_num"].to_numpy() > highest)) for page in self._pages)
         self._pages = [page for page in pages if page.num_rows]
         self._sure = True
@@ -120,7 +119,7 @@ class StreamShipper:
 
     def count(self) -> int:
         """Rows that Tiled holds now."""
-        return len(np.unique(self._table.seq_nums()))
+        return self._table.held().count
 
     def add_configuration(self, descriptor: dict[str, Any]) -> None:
         """Note a later descriptor of this stream."""

@@ -19,7 +19,7 @@ from bluesky import preprocessors as bpp
 from ophyd.sim import det
 
 from labctl.errors import JournalError
-from labctl.journal import Journal, follow
+from labctl.journal import CLOCK_PERIOD_SECOND, Journal, follow
 from labctl.platform import is_locked
 
 KEYS = {
@@ -81,6 +81,22 @@ def test_a_start_line_carries_both_clocks_inside_the_crc(tmp_path: Path) -> None
     assert abs(clock["unix_second"] - datetime.now(UTC).timestamp()) < 10
     assert 0 < clock["monotonic_second"]
     assert b'"clock"' in lines(journal)[0].rpartition(b',"crc":"')[0]
+    journal.close()
+
+
+def test_once_a_second_a_line_carries_both_clocks_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    run, descriptor = begin(journal)
+    for _ in range(2):
+        journal("event", event(descriptor, row(1.0, 1, "peis")))
+    threading.Event().wait(CLOCK_PERIOD_SECOND + 0.01)
+    for _ in range(2):
+        journal("event", event(descriptor, row(1.0, 1, "peis")))
+    journal("stop", run.compose_stop())
+    clocks = [orjson.loads(line).get("clock") for line in lines(journal)]
+    assert [clock is not None for clock in clocks] == [True, False, False, False, True, False, True]
+    seconds = [clock["monotonic_second"] for clock in clocks if clock]
+    assert seconds == sorted(seconds)
     journal.close()
 
 

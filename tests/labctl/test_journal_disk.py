@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import event_model
 import pytest
 
-from labctl.journal import Damage, follow
+from labctl.journal import Damage, Journal, follow
 from labctl.platform import is_locked
 
 COUNTED = """
@@ -64,21 +67,21 @@ from ophyd.sim import det
 from labctl.errors import JournalError
 from labctl.journal import Journal
 logging.disable()
-if len(sys.argv) > 2:
+if len(sys.argv) > 3:
     import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 RE = RunEngine({}, context_managers=[])
-RE.subscribe(Journal(Path(sys.argv[1])))
+RE.subscribe(Journal(Path(sys.argv[1]), sync_period_second=0.05))
 ended = []
 @bpp.finalize_decorator(lambda: (yield from bps.null()) or ended.append(True))
-@bpp.run_decorator(md={"padding": "x" * 900_000})
+@bpp.run_decorator(md={"padding": "x" * int(sys.argv[2]), "plan_name": "fills the disk"})
 def plan():
     for _ in range(10_000):
         yield from bps.trigger_and_read([det])
 try:
     RE(plan())
 except JournalError as error:
-    print(type(error).__name__, "cannot be written" in str(error), RE.state, ended)
+    print("cannot be written" in str(error), "No space left" in str(error), RE.state, ended)
 """
 
 
@@ -88,9 +91,9 @@ def numbers_of(directory: Path) -> list[int]:
 
 @linux
 def test_a_write_that_fails_halfway_ends_the_run_in_order_and_keeps_what_was_written(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-c", FULL, str(tmp_path), "1060000"]
+    arguments = [sys.executable, "-c", FULL, str(tmp_path), "900000", "1060000"]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "JournalError True idle [True]\n", done.stderr
+    assert done.stdout in ("True False idle [True]\n", "True True idle [True]\n"), done.stderr
     [directory] = (tmp_path / "runs").glob("*/*")
     numbers = numbers_of(directory)
     assert numbers == list(range(1, len(numbers) + 1))
@@ -98,26 +101,107 @@ def test_a_write_that_fails_halfway_ends_the_run_in_order_and_keeps_what_was_wri
     assert not is_locked(directory / "writer.lock")
 
 
-@linux
-def test_on_a_full_disk_the_reserve_takes_the_stop_document(tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting a small disk needs root")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def fill(disk: Path, leave_byte: int) -> Path:
+    """A file that leaves so much of a disk free."""
+    path = disk / "somebody else's file"
+    with path.open("wb") as file:
+        file.write(bytes(shutil.disk_usage(disk).free - leave_byte))
+    return path
+
+
+@linux
+def test_on_a_full_disk_the_reserve_takes_the_alarm_and_the_stop_document(small_disk: Path) -> None:
+    command = [sys.executable, "-c", FULL, small_disk, "2500000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False True idle [True]\n", done.stderr
+    [directory] = (small_disk / "runs").glob("*/*")
+    damage: list[Damage] = []
+    documents = list(follow(directory, on_damage=damage.append))
+    assert damage == [], "not even the document at which it became full is lost"
+    numbers = [doc["seq_num"] for name, doc in documents if name == "event" and "det" in doc["data"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 100
+    low, full = [doc["data"] for name, doc in documents if name == "event" and "kind" in doc["data"]]
+    assert (low["kind"], low["limit"]) == ("disk_low", 64 * 2**20)
+    assert (full["kind"], full["source"], full["action"]) == ("disk_full", "journal", "the run is ended")
+    name, stop = documents[-1]
+    assert (name, stop["exit_status"]) == ("stop", "fail")
+    assert "No space left" in stop["reason"]
+    assert stop["num_events"] == {"primary": len(numbers), "alarms": 2}
+
+
+KEEPS = """
+import sys
+from pathlib import Path
+from event_model import compose_run
+from labctl.errors import JournalError
+from labctl.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+run = compose_run()
+journal("start", run.start_doc)
+key = {"source": "t", "dtype": "string", "shape": []}
+descriptor = run.compose_descriptor(name="s", data_keys={"x": key})
+journal("descriptor", descriptor.descriptor_doc)
+told = 0
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(1200):  # 1.3 MB, more than a step of the reserve and less than the reserve
     try:
-        done = subprocess.run([sys.executable, "-c", FULL, disk], capture_output=True, text=True, timeout=60)
-        assert done.stdout == "JournalError True idle [True]\n", done.stderr
-        [directory] = (disk / "runs").glob("*/*")
-        numbers = numbers_of(directory)
-        assert numbers == list(range(1, len(numbers) + 1))
-        damage: list[Damage] = []
-        name, stop = list(follow(directory, on_damage=damage.append))[-1]
-        assert (name, stop["exit_status"]) == ("stop", "fail")
-        assert "No space left" in stop["reason"]
-        assert len(damage) <= 1, "at most the one document that did not fit"
-    finally:
-        subprocess.run(["umount", disk], check=True)
+        event = descriptor.compose_event(data={"x": "x" * 1000}, timestamps={"x": 1.0}, validate=False)
+        journal("event", event)
+    except JournalError:
+        told += 1
+journal("stop", run.compose_stop())
+print(told)
+"""
+
+
+@linux
+def test_nobody_else_can_take_the_reserve_and_the_full_disk_is_told_once(small_disk: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", KEEPS, small_disk], text=True, **pipes) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        child.stdout.readline()
+        fill(small_disk, 0)
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        assert child.stdout.read() == "1\n"
+    [directory] = (small_disk / "runs").glob("*/*")
+    documents = list(follow(directory))
+    events = [doc for name, doc in documents if name == "event" and "x" in doc["data"]]
+    assert len(events) == 1200
+    assert documents[-1][0] == "stop"
+
+
+@linux
+def test_a_run_does_not_begin_without_room_and_begins_once_there_is(small_disk: Path) -> None:
+    other = fill(small_disk, 2_500_000)
+    command = [sys.executable, "-c", FULL, small_disk, "2500000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "JournalError" in done.stderr or "False True" in done.stdout
+    assert not list((small_disk / "runs").glob("*/*/journal-*"))
+    other.unlink()
+    journal = Journal(small_disk)
+    run = event_model.compose_run()
+    free = shutil.disk_usage(small_disk).free
+    journal("start", run.start_doc)
+    assert shutil.disk_usage(small_disk).free < free - 2_000_000
+    journal("stop", run.compose_stop())
+    journal.close()
+    assert shutil.disk_usage(small_disk).free > free - 100_000, "the reserve was given back"
 
 
 UNSTARTED = """

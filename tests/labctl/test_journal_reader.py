@@ -129,17 +129,6 @@ def test_rotated_segments_read_as_one(tmp_path: Path) -> None:
     assert len(voltages(directory)) == 100
 
 
-def test_every_truncation_of_the_last_kilobyte_can_be_read_and_loses_only_what_was_cut(
-    tmp_path: Path,
-) -> None:
-    path = write(tmp_path, 8) / "journal-0000.jsonl"
-    whole = path.read_bytes()
-    for size in range(len(whole) - 1024, len(whole)):
-        path.write_bytes(whole[:size])
-        kept = whole[:size].count(b"\n")
-        assert sum(1 for _ in follow(path.parent)) == kept
-
-
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

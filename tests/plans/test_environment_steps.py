@@ -78,7 +78,7 @@ def test_what_die_station_or_cell_do_not_allow_is_refused_before_anything_moves(
     ):
         with pytest.raises(ProtocolError, match=words):
             measurement(press, REST, item)
-    with pytest.raises(ProtocolError, match="step 0: temperature_celsius = 60: cell .* allows up to 50"):
+    with pytest.raises(ProtocolError, match=r"step 0: temperature_celsius = 60: cell .* allows up to 50"):
         measurement(press, SetTemperature(temperature_celsius=60), limits=Limits(temperature_max_celsius=50))
     protocol = Protocol(name="p", items=(SetTemperature(temperature_celsius=40),))
     with pytest.raises(ProtocolError, match="step 0: set_temperature: the station has no heated"):

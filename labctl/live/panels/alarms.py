@@ -16,8 +16,8 @@ from labctl.live.panels.base import Table
 from labctl.live.text import NO_VALUE, clock_text
 from labctl.live.theme import Theme
 
-_HEADINGS = ("Run time", "Wall time", "Kind", "Source", "Value", "Limit", "Action")
-_ALIGNED_RIGHT = (4, 5)
+_HEADINGS = ("Run time", "Kind", "Source", "Value", "Limit", "Action", "Wall time")
+_KIND, _ALIGNED_RIGHT = 1, (3, 4)
 
 
 class AlarmModel(QtCore.QAbstractTableModel):
@@ -52,7 +52,7 @@ class AlarmModel(QtCore.QAbstractTableModel):
         """Texts."""
         if role in (QtCore.Qt.ItemDataRole.DisplayRole, QtCore.Qt.ItemDataRole.ToolTipRole):
             return _texts(self.rows[index.row()])[index.column()]
-        if role == QtCore.Qt.ItemDataRole.ForegroundRole and index.column() == 2:
+        if role == QtCore.Qt.ItemDataRole.ForegroundRole and index.column() == _KIND:
             return QtGui.QColor(self.colour)
         if role == QtCore.Qt.ItemDataRole.TextAlignmentRole and index.column() in _ALIGNED_RIGHT:
             flags = QtCore.Qt.AlignmentFlag
@@ -66,12 +66,12 @@ def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
     second = _number(row.get("test_time_second"))
     return (
         clock_text(second) if isfinite(second) else NO_VALUE,
-        wall,
         str(row.get("kind", "")),
         str(row.get("source", "")),
         _plain(row.get("value")),
         _plain(row.get("limit")),
         str(row.get("action", "")),
+        wall,
     )
 
 

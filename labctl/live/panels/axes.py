@@ -15,6 +15,8 @@ from labctl.live.timescale import decimals, multiples, time_scale
 _GRID_ALPHA = 70  # of 255
 _VALUE_TICK_DENSITY = 1.4
 _AXIS_WIDTH_PIXEL = 78
+_POWERS_WIDTH_PIXEL = 92
+_LABEL_PIXEL = 16  # height of a label with some room
 _TICK_PIXEL = {"left": 28, "right": 28, "bottom": 56}  # between labelled decades
 _FEW_DECADES = 1.2
 Side = Literal["left", "bottom", "right"]
@@ -185,6 +187,16 @@ class ValueAxis(PlotAxis):
             self.setScale(self._factor / scale)
             self._say()
 
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N802
+        """Of ticks whose labels would touch, each second one."""
+        (spacing, values), *minor = super().tickValues(minVal, maxVal, size) or [(1.0, [])]
+        if self.orientation == "bottom":
+            return [(spacing, values), *minor]
+        while len(values) > 2 and len(values) * _LABEL_PIXEL > size:
+            values = [value for value in values if round(value / spacing) % 2 == 0]
+            spacing, minor = 2 * spacing, []
+        return [(spacing, values), *minor]
+
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
         """Labels of ticks, all with the decimals that their spacing needs."""
         places = decimals(spacing * scale)
@@ -204,6 +216,8 @@ class LogAxis(PlotAxis):
     def __init__(self, quantity: str, unit: str, *, side: Side = "left", powers: bool = False) -> None:
         self._text = power_text if powers else si_tick
         super().__init__(side, quantity, unit)
+        if powers and side == "left":
+            self.setWidth(_POWERS_WIDTH_PIXEL)
 
     def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N802
         """Decades as far as there is room, between them 2 to 9."""

@@ -49,6 +49,7 @@ class CurveBundle:
     def __init__(self, plot: Plot, *, marked: bool) -> None:
         self._plot = plot
         self.items: dict[int, pg.PlotCurveItem] = {}  # by shade
+        self._drawn: dict[int, Curve] = {}
         self.newest = plot.add(pg.PlotCurveItem())
         self.marks = plot.add(pg.ScatterPlotItem(size=_MARK_PIXEL, pxMode=True))
         for item in (self.newest, self.marks):
@@ -65,8 +66,10 @@ class CurveBundle:
         for curve in curves:
             shades.setdefault(_shade(curve.share), []).append(curve)
         for shade in shades.keys() | self.items.keys():
-            together = joined(shades.get(shade, []))
-            self._item(shade).setData(together.x, together.y, connect="finite")
+            together, before = joined(shades.get(shade, [])), self._drawn.get(shade)
+            if before is None or not (_same(before.x, together.x) and _same(before.y, together.y)):
+                self._drawn[shade] = together
+                self._item(shade).setData(together.x, together.y, connect="finite")
         shown = newest or Curve(np.empty(0), np.empty(0))
         self.newest.setData(shown.x, shown.y, connect="finite")
         if self._marked:
@@ -78,7 +81,9 @@ class CurveBundle:
 
     def _item(self, shade: int) -> pg.PlotCurveItem:
         if shade not in self.items:
-            self.items[shade] = self._plot.add(pg.PlotCurveItem())
+            item = self.items[shade] = self._plot.add(pg.PlotCurveItem())
+            # These curves change seldom while the newest does all the time: they are kept as pictures.
+            item.setCacheMode(item.CacheMode.DeviceCoordinateCache)
             self._colour(shade)
         return self.items[shade]
 
@@ -102,6 +107,10 @@ class CurveBundle:
         self.newest.setPen(pg.mkPen(colour, width=self._width * _NEWEST_WIDTH))
         self.marks.setPen(pg.mkPen(None))
         self.marks.setBrush(pg.mkBrush(colour))
+
+
+def _same(one: Floats, other: Floats) -> bool:
+    return one is other or np.array_equal(one, other, equal_nan=True)
 
 
 def _shade(share: float) -> int:

@@ -22,7 +22,7 @@ from labctl.live.widgets import PickBox
 
 OVERLAID, IN_SEQUENCE = "cycles overlaid", "in sequence"
 SPECIFIC, ABSOLUTE = "mAh/g", "mAh"
-_MOST_CYCLES = 40
+_MOST_CYCLES = 24
 
 
 class CyclePanel(PlotPanel):
@@ -113,7 +113,9 @@ class CapacityPanel(CyclePanel):
             Plot(ValueAxis("Voltage", "V", "E"), above, smallest=(0.0, 1e-3)), 0, 0, stretch=5
         )
         ampere = ValueAxis("Current", "A", "I", prefixed=True)
-        self.current = self.add_plot(Plot(ampere, self.axis, smallest=(0.0, 1e-9)), 1, 0, stretch=3)
+        self.current = self.add_plot(
+            Plot(ampere, self.axis, smallest=(0.0, 1e-9), relative=0.1), 1, 0, stretch=3
+        )
         self.current.view.setXLink(self.voltage.view)
         self.bundles += [CurveBundle(plot, marked=False) for plot in (self.voltage, self.current)]
         self.lines = [plot.add(pg.PlotCurveItem()) for plot in (self.voltage, self.current)]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6 import QtCore, QtGui
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.live.panels.axes import PlotAxis, style_axis
 from labctl.live.pyramid import Floats
 from labctl.live.theme import Theme
 
 _ROOM = 0.06  # beside the data, as a share of their range
-_SAME = 1e-3  # ranges that differ by less are not set anew
+_LOOSE = 1.2  # how much wider than the data a range may be before it is set anew
 
 
 class MovableView(pg.ViewBox):
@@ -62,6 +64,7 @@ class Plot:
         bottom: The axis below.
         one_axis: See `MovableView`.
         smallest: Smallest spans of x and y that are shown.
+        relative: Smallest span of y beside the largest magnitude in view.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Plot:
         *,
         one_axis: bool = False,
         smallest: tuple[float, float] = (0.0, 0.0),
+        relative: float = 0.0,
     ) -> None:
         self.left, self.bottom = left, bottom
         self.view = MovableView(one_axis=one_axis)
@@ -79,7 +83,7 @@ class Plot:
         )
         self.item.hideButtons()
         self.automatic = [True, True]
-        self._smallest = smallest
+        self._smallest, self._relative = smallest, relative
         self.view.moved.connect(self._moved)
 
     def _moved(self, axis: int) -> None:
@@ -113,13 +117,17 @@ class Plot:
         if not self.automatic[axis] or not len(finite):
             return
         low, high = float(finite.min()), float(finite.max())
-        if high == low and not self._smallest[axis]:
+        smallest = max(self._smallest[axis], axis * self._relative * max(abs(low), abs(high)))
+        if high == low and not smallest:
             lacking = abs(low) / 2 or 0.5
         else:
-            lacking = max(self._smallest[axis] - (high - low), 0.0) / 2
+            lacking = max(smallest - (high - low), 0.0) / 2
         beside = (high - low + 2 * lacking) * room + lacking
         wanted = (low - beside, high + beside)
-        if not np.allclose(wanted, self.view.viewRange()[axis], rtol=0, atol=_SAME * (wanted[1] - wanted[0])):
+        left, right = self.view.viewRange()[axis]
+        inside = left <= low - lacking and high + lacking <= right
+        # A range that moves in steps leaves the axis as it is most of the time: to draw it anew takes 3 ms.
+        if not (inside and right - left <= _LOOSE * (wanted[1] - wanted[0])):
             (self.view.setXRange, self.view.setYRange)[axis](*wanted, padding=0)
 
     def add(self, item: Any) -> Any:
@@ -131,8 +139,20 @@ class Plot:
         """Take other colours."""
         for axis in (self.left, self.bottom):
             style_axis(axis, theme.text, theme.grid, font)
-        if self.item.titleLabel.isVisible():
-            self.item.titleLabel.setText(self.item.titleLabel.text, color=theme.muted)
+
+
+@contextmanager
+def without_pictures(scene: Any) -> Iterator[None]:
+    """Let a scene be drawn without the pictures that some of its items are kept as for the screen."""
+    no_cache = QtWidgets.QGraphicsItem.CacheMode.NoCache
+    kept = [(item, mode) for item in scene.items() if (mode := item.cacheMode()) != no_cache]
+    for item, _ in kept:
+        item.setCacheMode(no_cache)
+    try:
+        yield
+    finally:
+        for item, mode in kept:
+            item.setCacheMode(mode)
 
 
 def set_visible(item: Any, visible: bool) -> None:

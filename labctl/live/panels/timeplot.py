@@ -29,10 +29,20 @@ class TimePlot(Plot):
         left: The axis of values.
         labelled: Whether it has the axis of time for those above it, too.
         smallest: Smallest span of values that is shown.
+        relative: See `Plot`.
     """
 
-    def __init__(self, columns: Sequence[str], left: PlotAxis, *, labelled: bool, smallest: float) -> None:
-        super().__init__(left, TimeAxis(labelled=labelled), one_axis=True, smallest=(0.0, smallest))
+    def __init__(
+        self,
+        columns: Sequence[str],
+        left: PlotAxis,
+        *,
+        labelled: bool,
+        smallest: float,
+        relative: float = 0.0,
+    ) -> None:
+        bottom = TimeAxis(labelled=labelled)
+        super().__init__(left, bottom, one_axis=True, smallest=(0.0, smallest), relative=relative)
         self.columns = tuple(columns)
         self.series: Series | None = None
         self.curves = {column: self.add(pg.PlotCurveItem()) for column in self.columns}

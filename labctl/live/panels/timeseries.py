@@ -24,7 +24,7 @@ class TimeSeriesPanel(TimePanel):
         volt = ValueAxis("Voltage", "V", "E")
         ampere = ValueAxis("Current", "A", "I", prefixed=True)
         self.voltage = TimePlot(["voltage_volt"], volt, labelled=False, smallest=1e-3)
-        self.current = TimePlot(["current_ampere"], ampere, labelled=True, smallest=1e-9)
+        self.current = TimePlot(["current_ampere"], ampere, labelled=True, smallest=1e-9, relative=0.1)
         self.add_time_plot(self.voltage, 0, stretch=5)
         self.add_time_plot(self.current, 1, stretch=3)
         self.zero = self.current.add(pg.InfiniteLine(pos=0.0, angle=0))

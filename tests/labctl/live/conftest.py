@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PySide6 import QtWidgets
 
 from labctl.journal import Journal
 
@@ -267,6 +268,19 @@ def write(data_directory: Path, documents: list[Document] | Iterator[Document]) 
         journal.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def settings_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Windows, also those in processes of their own, remember nothing in the home of who runs the tests."""
+    from PySide6 import QtCore
+
+    place = str(tmp_path_factory.mktemp("settings"))
+    formats, scopes = QtCore.QSettings.Format, QtCore.QSettings.Scope
+    QtCore.QSettings.setPath(formats.IniFormat, scopes.UserScope, place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", place)
+        yield
+
+
 @pytest.fixture(scope="session")
 def gitt() -> Run:
     return gitt_run()
@@ -297,8 +311,6 @@ def shared_window(qapp: Any) -> Iterator[Any]:
             return self.model.stop is not None
 
     window = LiveWindow(DARK, with_channels=False, threaded=False)
-    window.resize(1280, 720)
-    window.show()
     yield Growing(window, "", None)
     window.close()
 
@@ -311,6 +323,8 @@ def panel_of(shared_window: Any) -> Iterator[Callable[..., Any]]:
     from labctl.live.widgets import PickBox
 
     controller, window = shared_window, shared_window.window
+    window.resize(1280, 720)
+    window.show()
     first_choices = [(box, box.currentIndex()) for box in window.findChildren(PickBox)]
 
     def feed(documents: Iterable[Document]) -> None:
@@ -330,9 +344,21 @@ def panel_of(shared_window: Any) -> Iterator[Callable[..., Any]]:
     yield opened
     for box, choice in first_choices:
         box.setCurrentIndex(choice)
-    window.resize(1280, 720)
+    window.hide()  # the pointer of other tests is not to be over it
 
 
 @pytest.fixture
 def write_run() -> Callable[[Path, Any], Path]:
     return write
+
+
+@pytest.fixture(autouse=True)
+def no_window_stays_open() -> Iterator[None]:
+    """A dialog or menu that one test leaves open would take the pointer from the next."""
+    yield
+    application = QtWidgets.QApplication.instance()
+    if isinstance(application, QtWidgets.QApplication):
+        while (popup := application.activePopupWidget()) is not None:
+            popup.close()
+        for widget in application.topLevelWidgets():
+            widget.close()

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from devices.columns import ENVIRONMENT, IMPEDANCE, STEPS, TIMESERIES, ColumnSpec
 
 Document = tuple[str, dict[str, Any]]
+Complexes = npt.NDArray[np.complex128]
 CELL = {
     "id": "lic-ncm-1",
     "coating": {"material": "Li3InCl6", "mass_percent": 3.0, "method": "mechanofusion"},
@@ -135,7 +137,7 @@ class MadeRun:
         )
 
     def spectrum(
-        self, number: int, begin_second: float, frequency: np.ndarray, impedance: np.ndarray, cycle: int = 0
+        self, number: int, begin_second: float, frequency: np.ndarray, impedance: Complexes, cycle: int = 0
     ) -> None:
         """One spectrum, at a point a second."""
         self.steps_written += 1
@@ -180,7 +182,7 @@ class MadeRun:
         return self.documents
 
 
-def impedance_of(frequency: np.ndarray, charge_transfer_ohm: float = 60.0) -> np.ndarray:
+def impedance_of(frequency: np.ndarray, charge_transfer_ohm: float = 60.0) -> Complexes:
     """A pellet's spectrum in outline: electrolyte, one flat arc, diffusion."""
     jw = 2j * np.pi * frequency
     arc = charge_transfer_ohm / (1 + (jw * 5e-3) ** 0.85)

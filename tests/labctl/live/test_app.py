@@ -67,15 +67,19 @@ def test_a_picture_of_the_newest_run_has_its_size_and_its_curves(
 
 
 def test_a_picture_of_a_run_that_was_asked_for_shows_that_run(
-    qapp: Any, tmp_path: Path, make_gitt: Any, make_rate_test: Any, write_run: Any
+    qapp: Any, tmp_path: Path, make_gitt: Any, write_run: Any
 ) -> None:
-    old = write_run(tmp_path, make_gitt(4, began=1e9).documents())
-    write_run(tmp_path, make_rate_test(began=2e9).documents())
-    run_live(tmp_path, run_directory=old, screenshot=tmp_path / "old.png")
-    run_live(tmp_path, screenshot=tmp_path / "new.png")
-    assert count(picture(tmp_path / "new.png"), DARK.voltage) > 1.5 * count(
-        picture(tmp_path / "old.png"), DARK.voltage
-    )
+    old, new = make_gitt(4, began=1e9), make_gitt(9, began=2e9)
+    write_run(tmp_path / "alone", old.documents())
+    directory = write_run(tmp_path / "both", old.documents())
+    write_run(tmp_path / "both", new.documents())
+    look: dict[str, Any] = {"panels": ["voltage"], "theme": "dark"}
+    run_live(tmp_path / "alone", screenshot=tmp_path / "alone.png", **look)
+    run_live(tmp_path / "both", run_directory=directory, screenshot=tmp_path / "old.png", **look)
+    run_live(tmp_path / "both", screenshot=tmp_path / "new.png", **look)
+    alone, asked, newest = (picture(tmp_path / f"{name}.png")[150:] for name in ("alone", "old", "new"))
+    np.testing.assert_array_equal(asked, alone)
+    assert (newest != alone).sum() > 1000
 
 
 def test_where_there_is_nothing_to_show_the_picture_says_so(qapp: Any, tmp_path: Path) -> None:

@@ -117,10 +117,10 @@ def test_size_and_theme_are_remembered(open_window: Any) -> None:
     window.choose_theme("light")
     window.resize(760, 600)
     window.close()
-    again = open_window()
+    again = open_window(None)
     assert again.restore_place()
     assert (again.width(), again.height()) == (760, 600)
-    assert again.settings.value("theme") == "light"
+    assert again.theme is LIGHT
 
 
 def test_the_theme_of_the_desktop_is_followed_until_another_is_chosen(open_window: Any, qapp: Any) -> None:

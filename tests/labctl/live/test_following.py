@@ -141,6 +141,22 @@ def test_a_run_that_was_asked_for_is_not_left_for_a_newer_one(
     assert controller.window.channels.currentIndex().row() == 3
 
 
+def test_who_chose_a_run_is_not_taken_to_another_station(
+    tmp_path: Path, make_gitt: Any, open_on: Any, write_run: Any, qtbot: Any
+) -> None:
+    chosen = make_gitt(1, began=1e9, station="a")
+    directory = write_run(tmp_path, chosen.documents())
+    write_run(tmp_path, make_gitt(1, began=2e9, station="b").documents())
+    controller = open_on(tmp_path, directory)
+    qtbot.waitUntil(lambda: controller.window.channels.channels.rowCount() == 3)
+    assert controller.following
+    assert controller.model.uid == chosen.uid
+    successor = make_gitt(1, began=3e9, station="a")
+    write_run(tmp_path, successor.documents())
+    controller.watcher.focus(None)
+    qtbot.waitUntil(lambda: controller.model.uid == successor.uid)
+
+
 def test_closing_ends_every_thread(
     tmp_path: Path, open_on: Any, write_run: Any, make_gitt: Any, qtbot: Any
 ) -> None:
@@ -167,9 +183,9 @@ def test_the_window_tells_how_late_it_is_and_how_many_frames_it_left_out(
         journal(name, doc)
     qtbot.waitUntil(lambda: controller.window.status.health.text().startswith("lag "))
     qtbot.wait(2100)  # a run that is being opened is not expected to be smooth
-    before = controller.dropped_frames
+    before = controller.health.dropped_frames
     threading.Event().wait(0.6)  # the window hangs
-    qtbot.waitUntil(lambda: controller.dropped_frames >= before + 9)
+    qtbot.waitUntil(lambda: controller.health.dropped_frames >= before + 9)
     qtbot.waitUntil(lambda: "frames dropped" in controller.window.status.health.text())
     journal.close()
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import event_model
 import numpy as np
+import pytest
 from bluesky_tiled_plugins.writing.validator import validate
 from tiled.client import from_uri
 
 from labctl.store.client import Store
 from labctl.store.service import ensure_service
+from tests.helpers import in_background
 
 WriterOf = Callable[..., Any]
 
@@ -197,3 +199,48 @@ def test_rows_belong_to_the_descriptor_that_was_valid_when_they_came(served: Sto
     assert amplitudes == [0.01, 0.05]
     pages = [doc for name, doc in documents if name == "event_page"]
     assert [(p["descriptor"], len(p["seq_num"])) for p in pages] == [(first, 10), (second, 5)]
+
+
+@pytest.mark.parametrize("source", ["journal", "tiled"])
+def test_a_running_run_is_replayed_up_to_now_and_then_followed_to_its_end(
+    served: Store, writer: WriterOf, source: Any
+) -> None:
+    run = writer()
+    run.stream()
+    run.page(1500)
+    wait_for(lambda: run.uid in served.client and "timeseries" in served.client[run.uid])
+    seen: list[tuple[str, Any]] = []
+    reader = in_background(lambda: seen.extend(served.documents(run.uid, source, live=True)))
+    wait_for(lambda: len(rows_of(seen, "seq_num")) == 1500 or not reader.is_alive())
+    run.stream("environment")
+    run.page(7, "environment")
+    run.page(3)
+    wait_for(lambda: len(rows_of(seen, "seq_num")) == 1510)
+    assert reader.is_alive(), "it waits for the end"
+    run.page(2)
+    stop = run.stop()
+    reader.join(20)
+    assert not reader.is_alive()
+    assert [name for name, _ in seen if name != "event_page"] == ["start", "descriptor", "descriptor", "stop"]
+    assert seen[-1] == ("stop", stop)
+    names = {doc["uid"]: doc["name"] for name, doc in seen if name == "descriptor"}
+    rows: dict[str, list[int]] = {"timeseries": [], "environment": []}
+    for name, doc in seen:
+        if name == "event_page":
+            rows[names[doc["descriptor"]]] += [int(number) for number in doc["seq_num"]]
+    assert rows == {"timeseries": list(range(1, 1506)), "environment": list(range(1, 8))}
+
+
+@pytest.mark.parametrize("source", ["journal", "tiled"])
+def test_a_follower_ends_when_it_is_told_to(served: Store, writer: WriterOf, source: Any) -> None:
+    run = writer()
+    run.stream()
+    run.page(5)
+    wait_for(lambda: run.uid in served.client and "timeseries" in served.client[run.uid])
+    halt, seen = threading.Event(), []
+    documents = served.documents(run.uid, source, live=True, halt=halt)
+    reader = in_background(lambda: seen.extend(documents))
+    wait_for(lambda: len(seen) >= 3)
+    halt.set()
+    reader.join(10)
+    assert not reader.is_alive()

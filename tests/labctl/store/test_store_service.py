@@ -24,6 +24,7 @@ print(ensure_service(Path(sys.argv[1])).pid)
 """
 
 
+@pytest.mark.slow
 def test_many_who_need_it_at_once_get_one_service_which_goes_with_its_directory(tmp_path: Path) -> None:
     data = tmp_path / "data"
     children = [

