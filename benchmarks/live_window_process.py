@@ -44,12 +44,12 @@ def _last_drawn(window: LiveWindow) -> float:
     return float(times[-1]) if times is not None and len(times) else -1.0
 
 
-def _until(app: QtWidgets.QApplication, done: Callable[[], bool]) -> None:
-    """Let the event loop run as it does in a window; look every 10 ms."""
-    timer = QtCore.QTimer(interval=10)
-    timer.timeout.connect(lambda: app.quit() if done() else None)
+def _until(done: Callable[[], bool]) -> None:
+    """Let events be handled as they are in a window; look every 10 ms."""
+    loop, timer = QtCore.QEventLoop(), QtCore.QTimer(interval=10)
+    timer.timeout.connect(lambda: loop.quit() if done() else None)
     timer.start()
-    app.exec()
+    loop.exec()
 
 
 def _memory_megabyte() -> float:
@@ -73,7 +73,7 @@ def ours(data: Path, rows: int) -> dict[str, float]:
     _show(window)
     controller = FollowController(window, data, None)
     controller.begin()
-    _until(app, lambda: _last_drawn(window) >= rows - 1)
+    _until(lambda: _last_drawn(window) >= rows - 1)
     app.processEvents()
     opened = time.perf_counter() - began
 
@@ -127,7 +127,7 @@ def hold(rows: int) -> dict[str, float]:
     empty = _memory_megabyte()
     controller = ReplayController(window, "", Feed(lambda halt: Cycling().documents(rows)))
     controller.begin()
-    _until(app, lambda: controller.model.stop is not None and _last_drawn(window) >= rows - 1)
+    _until(lambda: controller.model.stop is not None and _last_drawn(window) >= rows - 1)
     gc.collect()
     held = _memory_megabyte() - empty
     window.close()
@@ -136,12 +136,12 @@ def hold(rows: int) -> dict[str, float]:
 
 def watch(data: Path, seconds: float, rows_per_second: float) -> dict[str, float]:
     """Follow a run (and list the others) as they are written; latency from written to drawn, and CPU."""
-    app = _application()
+    application = _application()  # noqa: F841 - alive as long as the window is
     window = LiveWindow(DARK)
     _show(window)
     controller: LiveController = FollowController(window, data, None)
     controller.begin()
-    _until(app, lambda: _last_drawn(window) > 3.0)
+    _until(lambda: _last_drawn(window) > 3.0)
     latencies: list[float] = []
     seen = [_last_drawn(window)]
     cpu, began = time.process_time(), time.monotonic()
@@ -154,12 +154,10 @@ def watch(data: Path, seconds: float, rows_per_second: float) -> dict[str, float
         if newest > seen[-1] and written is not None:
             seen.append(newest)
             latencies.append(time.time() - written)
-        if time.monotonic() - began > seconds:
-            app.quit()
 
     timer.timeout.connect(look)
     timer.start()
-    app.exec()
+    _until(lambda: time.monotonic() - began > seconds)
     share = (time.process_time() - cpu) / (time.monotonic() - began)
     window.close()
     return {

@@ -9,6 +9,7 @@ from typing import Any
 
 from labctl.analysis.tables import RunTables, tables
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station
+from labctl.commands.progress_bar import progress_bar
 from labctl.commands.runs import show_run, show_runs
 from labctl.interrupt import PauseAtOnce, leave_on_hang_up
 from labctl.journal_reader import follow
@@ -104,6 +105,7 @@ def start_console(
         from labctl.store.service import start_service_in_background
 
         start_service_in_background(directory, station)
+        session.RE.context_managers.append(lambda _: progress_bar(session, transient=True))
         config = Config()
         config.TerminalInteractiveShell.banner1 = _banner(session)
         config.TerminalIPythonApp.display_banner = True

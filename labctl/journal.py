@@ -103,6 +103,11 @@ class Journal:
         self._clock_told = now
         return encode(name, doc, clock={"unix_second": time.time(), "monotonic_second": now})
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a run has begun and not ended; also while it is paused."""
+        return self._segments is not None
+
     def _at_once(self, name: str, doc: dict[str, Any]) -> bool:
         if name == "descriptor" and doc.get("name") == "steps":
             self._synced_streams.add(doc["uid"])

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -19,25 +20,35 @@ _LAST_LINES_SECOND = 3.0
 
 
 @contextmanager
-def progress_bar(session: Session) -> Iterator[Callable[[str], None]]:
-    """Show progress and time left on standard error; gives a function that ends the bar with a message."""
+def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show progress and time left on standard error; gives a function that ends the bar with a message.
+
+    Args:
+        session: its next run is followed, or the one that is open and goes on after a pause.
+        transient: the bar goes away at the end.
+    """
+    journal = session.journal
+    before = None if journal.is_open else journal.run_directory
     console = Console(file=sys.stderr)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         console=console,
+        transient=transient,
     )
     task = bar.add_task("starting", total=1.0)
     stop = threading.Event()
-    reader = threading.Thread(target=_follow, args=(session, bar, task, stop), name="progress", daemon=True)
+    reader = threading.Thread(
+        target=_follow, args=(session, before, bar, task, stop), name="progress", daemon=True
+    )
     last_words: list[str] = []
     with bar:
         reader.start()
         try:
             yield last_words.append
         finally:
-            if session.journal.run_directory is not None:
+            if journal.run_directory != before and not journal.is_open:
                 reader.join(_LAST_LINES_SECOND)  # it ends by itself at the stop document
             stop.set()
             reader.join(_LAST_LINES_SECOND)
@@ -45,9 +56,11 @@ def progress_bar(session: Session) -> Iterator[Callable[[str], None]]:
         console.print(words, markup=False, highlight=False)
 
 
-def _follow(session: Session, bar: Progress, task: TaskID, stop: threading.Event) -> None:
+def _follow(
+    session: Session, before: Path | None, bar: Progress, task: TaskID, stop: threading.Event
+) -> None:
     """Wait for the run to open its journal, then follow it to its stop document."""
-    while (directory := session.journal.run_directory) is None:
+    while (directory := session.journal.run_directory) is None or directory == before:
         if stop.wait(_POLL_SECOND):
             return
     progress = RunProgress()

@@ -67,8 +67,9 @@ class RunShipper:
             return False
         idle = at_end and not alive
         for stream in self._streams.values():
-            if idle or stream.waiting >= APPEND_ROWS or stream.waited_second >= flush_period_second:
-                stream.flush()
+            stream.settle(if_done=True)
+            if idle or stream.gathered >= APPEND_ROWS or stream.waited_second >= flush_period_second:
+                stream.flush(wait=idle)
         self.state = "interrupted" if idle else "running"
         if idle:
             self._tail.close()
@@ -130,6 +131,8 @@ class RunShipper:
     def _stop(self, node: RunNode, doc: dict[str, Any]) -> None:
         for stream in self._streams.values():
             stream.flush()
+        for stream in self._streams.values():
+            stream.settle()
         rows = {name: stream.count() for name, stream in self._streams.items()}
         expected = {name: stream.expected for name, stream in self._streams.items()}
         if rows != expected:

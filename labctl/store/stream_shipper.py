@@ -1,5 +1,7 @@
 """Shipping one stream: gathers rows, appends them in one go, knows what is stored already.
 
+One append is under way while the next rows are gathered.
+
 Appends are not idempotent. What is certain is what can be read back: at the beginning, and after an append
 without a clear answer, the stored seq_nums decide what comes next, never a note of our own.
 """
@@ -7,6 +9,7 @@ without a clear answer, the stored seq_nums decide what comes next, never a note
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +19,7 @@ from labctl.store.nodes import RefusedError, StreamTable
 from labctl.store.refused import DeadLetters
 
 APPEND_ROWS = 50_000
+_appending = ThreadPoolExecutor(max_workers=2, thread_name_prefix="append")
 _EVENTS_AT_ONCE = 1_000
 
 
@@ -29,12 +33,18 @@ class StreamShipper:
         self._since: float | None = None
         self._seen = 0  # highest seq_num met in the journal
         self._sure = False  # that nothing of what is gathered is stored
+        self._flight: Future[None] | None = None  # the append of the first page
         self.expected = 0  # rows that Tiled should hold once all are shipped
 
     @property
     def waiting(self) -> int:
         """Rows gathered and not yet appended."""
         return len(self._events) + sum(page.num_rows for page in self._pages)
+
+    @property
+    def gathered(self) -> int:
+        """Rows gathered whose append has not begun."""
+        return self.waiting - (self._pages[0].num_rows if self._flight is not None else 0)
 
     @property
     def waited_second(self) -> float:
@@ -82,36 +92,49 @@ class StreamShipper:
             self.expected += table.num_rows
             self._pages.append(table)
 
-    def flush(self) -> None:
-        """Append everything gathered.
+    def flush(self, *, wait: bool = False) -> None:
+        """Append everything gathered; the last append is left under way unless told to wait.
 
         Raises:
-            UnavailableError: Nothing is lost; call it again later.
+            UnavailableError: An append has failed, this one or the one before; nothing is lost, call it again
+                later.
         """
         self._convert_events()
+        self.settle()
         if self._pages and not self._sure:
             self._drop_stored()
         if self._pages:
             rows = pa.concat_tables(self._pages).combine_chunks()
             self._pages = [rows.slice(start, APPEND_ROWS) for start in range(0, rows.num_rows, APPEND_ROWS)]
         while self._pages:
-            self._append(self._pages[0])
-            del self._pages[0]
+            self._sure = False
+            self._flight = _appending.submit(self._table.append, self._pages[0])
+            if len(self._pages) == 1 and not wait:
+                break
+            self.settle()
         self._since = None
+
+    def settle(self, *, if_done: bool = False) -> None:
+        """Wait for the append that is under way (or only look whether it is done) and take note of it.
+
+        Raises:
+            UnavailableError: It has failed, or it is not known whether it has.
+        """
+        if self._flight is None or (if_done and not self._flight.done()):
+            return
+        flight, self._flight = self._flight, None
+        try:
+            flight.result()
+        except RefusedError as error:
+            self._refuse(self._pages[0], str(error))
+            self.expected -= self._pages[0].num_rows
+        del self._pages[0]
+        self._sure = True
 
     def _drop_stored(self) -> None:
         highest = self._table.held().highest
         pages = (page.filter(pa.array(page["seq_num"].to_numpy() > highest)) for page in self._pages)
         self._pages = [page for page in pages if page.num_rows]
-        self._sure = True
-
-    def _append(self, rows: pa.Table) -> None:
-        self._sure = False
-        try:
-            self._table.append(rows)
-        except RefusedError as error:
-            self._refuse(rows, str(error))
-            self.expected -= rows.num_rows
         self._sure = True
 
     def _refuse(self, rows: pa.Table, reason: str) -> None:
