@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTED := -m "not crosscheck and not hardware"
 
-.PHONY: demo test test-all check bench clean setup
+.PHONY: demo once-more test test-all check bench clean setup
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -20,7 +20,12 @@ demo: $(STAMP)
 	@$(BIN)/labctl demo
 
 test: $(STAMP)
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q -n 3 --dist loadfile
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q -n 3 --dist loadfile || $(MAKE) --no-print-directory once-more
+
+# What failed beside others that starved it has a second chance alone; what fails then is broken.
+once-more: $(STAMP)
+	@echo "Once more, one at a time, what failed:"
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 test-all: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,crosscheck]'

@@ -123,6 +123,7 @@ def test_arrows_move_by_a_fiftieth_and_with_shift_by_steps(play: Any, gitt: Any,
     player = play(gitt, 1.0)
     press(qtbot, player, KEY.Key_Space)
     ends = gitt.offsets[1:]
+    until(qtbot, lambda: player._replay.outline is not None)  # it has looked through the run
     for _ in range(3):
         press(qtbot, player, KEY.Key_Right, SHIFT)
     assert player._replay.clock.now_second == ends[2]

@@ -206,6 +206,7 @@ def killed_once_it_ships(data: Path) -> ServiceInfo:
     return service
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_service_and_moving_its_directory_lose_and_repeat_nothing(
     tmp_path: Path, run_writer: Any
 ) -> None:
