@@ -92,13 +92,14 @@ def start_service_in_background(data_directory: Path, station: Station | None = 
         ConfigurationError: The station's store is not the one to which this directory is shipped already, or
             its key is not there.
     """
-    if station is not None:
-        use_lab_store(data_directory, lab_store_named_by(station))
+    news = station is not None and use_lab_store(data_directory, lab_store_named_by(station))
     try:
+        if news:
+            stop_service(data_directory)
         store = store_directory(data_directory)
         if not is_locked(store / LOCK_NAME):
             _start(store)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         _log.warning("the document store cannot be started, the journal is not affected: %s", error)
 
 

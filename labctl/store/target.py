@@ -81,25 +81,30 @@ def lab_store_of(data_directory: Path) -> LabStore | None:
         ) from error
 
 
-def use_lab_store(data_directory: Path, lab: LabStore | None) -> None:
+def use_lab_store(data_directory: Path, lab: LabStore | None) -> bool:
     """Note the store that a station names for its data directory; nothing happens if it names none.
+
+    Returns:
+        True when that is news: a service that runs already does not know of it.
 
     Raises:
         ConfigurationError: The runs of this directory already go elsewhere, or the key is not there.
     """
     if lab is None:
-        return
+        return False
     lab.api_key()
     known = lab_store_of(data_directory)
     if known is not None and known.uri != lab.uri:
         allowed = f"the runs of {data_directory} go to {known.uri}; take another data directory, or end its "
         allowed += f"shipping (labctl store stop), remove {_note(data_directory)} and start again"
         raise ConfigurationError("station", "store.uri", lab.uri, allowed)
-    if known != lab:
-        path = _note(data_directory)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        told = {"uri": lab.uri, "api_key_file": os.fspath(lab.api_key_file)}
-        write_private(path, orjson.dumps(told))
+    if known == lab:
+        return False
+    path = _note(data_directory)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    told = {"uri": lab.uri, "api_key_file": os.fspath(lab.api_key_file)}
+    write_private(path, orjson.dumps(told))
+    return True
 
 
 def _note(data_directory: Path) -> Path:
