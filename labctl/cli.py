@@ -202,7 +202,7 @@ def replay(
 
 @app.command()
 def analyze(uid: Reference = "last", data: Data = None, json: Json = False) -> None:
-    """Analyse a run: GITT, impedance spectra, conductivity, tortuosity, polarisation."""
+    """Analyse a run: GITT, ICI, cycles, DCIR, impedance, conductivity, tortuosity, polarisation."""
     from labctl.commands.analyze import analyze_stored
 
     _leave(analyze_stored(uid, data, as_json=json))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from math import isfinite, pi, sqrt
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
 
 from labctl.analysis.cnls import Complexes, Floats
+from labctl.analysis.plain import without_nan
 
 FLAGS: dict[str, str] = {
     "poor_fit": "rms of the residuals above 1 % of |Z|: the circuit does not describe the spectrum",
@@ -124,12 +125,3 @@ class CircuitFit:
         }
         cleaned: dict[str, Any] = without_nan(plain)
         return cleaned
-
-
-def without_nan(value: Any) -> Any:
-    """The same with None in place of NaN and infinity."""
-    if isinstance(value, dict):
-        return {key: without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

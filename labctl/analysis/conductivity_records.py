@@ -7,7 +7,7 @@ from math import nan
 from typing import Any
 
 from labctl.analysis.arrhenius import ArrheniusFit
-from labctl.analysis.circuit_records import without_nan
+from labctl.analysis.plain import without_nan
 from labctl.analysis.pressure_law import PressureLaw
 
 FLAGS: dict[str, str] = {

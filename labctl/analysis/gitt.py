@@ -20,8 +20,8 @@ from math import inf, log, nan, pi, sqrt
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
+from labctl.analysis.conditions import recorded_cell, temperature_span_kelvin
 from labctl.analysis.gitt_pulses import Pulse, RestEnd, pulses_from_tables, rest_end
 from labctl.analysis.gitt_records import GittAnalysis, GittPulse, SkippedPulse
 from labctl.analysis.sphere import Array, Equilibrium, Transient, fit_sphere, pulse_response, rest_response
@@ -56,7 +56,7 @@ def analyze_run(
             a part of it.
         only: the step counts of the pulses that are wanted; their neighbours are looked at, not fitted.
     """
-    cell = cell or _recorded_cell(tables.start)
+    cell = cell or recorded_cell(tables.start)
     truth = SimulationTruth.from_start(tables.start)
     radius = cell.particle_radius_metre if cell else None
     capacity = truth.capacity_full_ah if truth else _full_capacity_ah(cell)
@@ -73,7 +73,9 @@ def analyze_run(
             continue
         result = analyze_pulse(pulse, *ends[i], _curvature(usable, ends, i), first_second=first_second)
         result = _with_material(replace(result, index=i), radius, capacity, truth)
-        results.append(replace(result, flags=_flags(result, _temperature_span(tables, pulse))))
+        end_second = pulse.start_test_time_second + pulse.duration_second + pulse.rest_second
+        span = temperature_span_kelvin(tables, pulse.start_test_time_second, end_second)
+        results.append(replace(result, flags=_flags(result, span)))
     return GittAnalysis(
         run_uid=str(tables.start.get("uid", "")),
         cell_id=cell.id if cell else None,
@@ -257,28 +259,9 @@ def _flags(pulse: GittPulse, temperature_span_kelvin: float) -> tuple[str, ...]:
     return tuple(name for name, is_raised in raised.items() if is_raised)
 
 
-def _temperature_span(tables: RunTables, pulse: Pulse) -> float:
-    """Highest minus lowest temperature (K) during pulse and rest; NaN where it was not measured."""
-    environment = tables.stream("environment")
-    if "temperature_t1_celsius" not in environment:
-        return nan
-    time = environment["test_time_second"] - pulse.start_test_time_second
-    within = (time >= 0) & (time <= pulse.duration_second + pulse.rest_second)
-    celsius = environment["temperature_t1_celsius"][within]
-    celsius = celsius[np.isfinite(celsius)]
-    return float(np.ptp(celsius)) if celsius.size else nan
-
-
 def _full_capacity_ah(cell: Cell | None) -> float:
     """Charge (Ah) of one lithium per formula unit, from active and molar mass; NaN if not known."""
     molar_mass = cell.molar_mass_kg_per_mol if cell else None
     if cell is None or molar_mass is None:
         return nan
     return FARADAY_CONSTANT * cell.active_mass_kg / molar_mass / 3600
-
-
-def _recorded_cell(start: dict[str, Any]) -> Cell | None:
-    try:
-        return Cell.model_validate(start["cell"]) if start.get("cell") else None
-    except ValidationError:
-        return None  # an older or foreign record; R^2/D does not need it

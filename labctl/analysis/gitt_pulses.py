@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labctl.analysis.gitt_records import SkippedPulse
+from labctl.analysis.step_samples import (
+    Array,
+    Segment,
+    StepRow,
+    charge_ah,
+    duration_second,
+    rows_by_step,
+    samples_by_step,
+)
 from labctl.analysis.tables import RunTables
-
-Array = NDArray[np.float64]
 
 _PULSE_ENDS = ("time", "charge")
 _REST_ENDS = ("time", "drift")
 _FEWEST_SAMPLES = 8
 _TAIL_FRACTIONS = (0.75, 0.5, 0.25, 0.12, 0.06)  # of the rest: the longest that is straight is taken
 _BENT = 2.5  # a tail is bent when its quadratic term exceeds its standard error by this factor
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Samples of one step: times since its start, voltages and currents; no invalid readings."""
-
-    time_second: Array
-    voltage_volt: Array
-    current_ampere: Array
 
 
 @dataclass(frozen=True)
@@ -63,15 +60,13 @@ def pulses_from_tables(
     A pulse is a cc_charge or cc_discharge step that ended by time or charge, directly between two rests
     that ended by time or drift.
     """
-    steps, samples = tables.stream("steps"), _samples_by_step(tables)
-    counts = [int(c) for c in steps.get("step_count", ())]
-    rows = {count: {name: column[i] for name, column in steps.items()} for i, count in enumerate(counts)}
+    rows, samples = rows_by_step(tables), samples_by_step(tables)
     net_before, net = {}, net_charge_before_ah
-    for count in sorted(rows):
-        net_before[count], net = net, net + _charge_ah(rows[count])
+    for count in rows:
+        net_before[count], net = net, net + charge_ah(rows[count])
     pulses: list[Pulse] = []
     skipped: list[SkippedPulse] = []
-    for count in sorted(rows):
+    for count in rows:
         if rows[count]["step_type"] not in ("cc_charge", "cc_discharge"):
             continue
         reason = _reason_to_skip(rows, samples, count)
@@ -116,7 +111,7 @@ def _polynomial(time: Array, volt: Array, order: int) -> tuple[Array, Array, flo
     return coefficients / units, errors / units, float(np.sqrt(variance))
 
 
-def _reason_to_skip(rows: dict[int, Any], samples: dict[int, Segment], count: int) -> str | None:
+def _reason_to_skip(rows: dict[int, StepRow], samples: dict[int, Segment], count: int) -> str | None:
     end = rows[count]["end_reason"]
     if end not in _PULSE_ENDS:
         return f"the pulse ended by {end}, not by time or charge"
@@ -134,15 +129,15 @@ def _times(samples: dict[int, Segment], count: int) -> Array:
     return samples[count].time_second if count in samples else np.empty(0)
 
 
-def _pulse(rows: dict[int, Any], samples: dict[int, Segment], count: int, net_before_ah: float) -> Pulse:
+def _pulse(rows: dict[int, StepRow], samples: dict[int, Segment], count: int, net_before_ah: float) -> Pulse:
     row, rest = rows[count], rows[count + 1]
-    charge = _charge_ah(row)
+    charge = charge_ah(row)
     return Pulse(
         step_count=count,
         direction="charge" if row["step_type"] == "cc_charge" else "discharge",
         start_test_time_second=float(row["start_test_time_second"]),
-        duration_second=_duration_second(row),
-        rest_second=_duration_second(rest),
+        duration_second=duration_second(row),
+        rest_second=duration_second(rest),
         charge_ah=charge,
         net_charge_ah=net_before_ah + charge / 2,
         before=samples[count - 1],
@@ -151,17 +146,7 @@ def _pulse(rows: dict[int, Any], samples: dict[int, Segment], count: int, net_be
     )
 
 
-def _charge_ah(row: Any) -> float:
-    """Net charge of a step, > 0 on charge; 0 where the instrument gave none."""
-    net = float(row["step_charging_capacity_ah"]) - float(row["step_discharging_capacity_ah"])
-    return net if np.isfinite(net) else 0.0
-
-
-def _duration_second(row: Any) -> float:
-    return float(row["end_test_time_second"]) - float(row["start_test_time_second"])
-
-
-def _unfinished(rows: dict[int, Any], tables: RunTables) -> list[SkippedPulse]:
+def _unfinished(rows: dict[int, StepRow], tables: RunTables) -> list[SkippedPulse]:
     """A current step with samples but without a row in `steps`: the run was cut off, or is in it."""
     series = tables.stream("timeseries")
     if not series:
@@ -170,24 +155,3 @@ def _unfinished(rows: dict[int, Any], tables: RunTables) -> list[SkippedPulse]:
     current = (types == "cc_charge") | (types == "cc_discharge")
     counts = np.unique(series["step_count"][current])
     return [SkippedPulse(int(c), "the step was not finished") for c in counts if int(c) not in rows]
-
-
-def _samples_by_step(tables: RunTables) -> dict[int, Segment]:
-    series = tables.stream("timeseries")
-    if not series:
-        return {}
-    order = np.argsort(series["step_count"], kind="stable")
-    counts, first = np.unique(series["step_count"][order], return_index=True)
-    return {
-        int(count): _segment(series, rows)
-        for count, rows in zip(counts, np.split(order, first[1:]), strict=True)
-    }
-
-
-def _segment(series: dict[str, Any], rows: NDArray[np.intp]) -> Segment:
-    time, volt = series["step_time_second"][rows], series["voltage_volt"][rows]
-    usable = np.isfinite(volt) & np.isfinite(time)
-    good = usable & (series["status"][rows] == 0)
-    # A bit that most samples carry (timing not met) says nothing about one of them; a rare one does.
-    chosen = good if good.sum() >= usable.sum() / 2 else usable
-    return Segment(time[chosen], volt[chosen], series["current_ampere"][rows][chosen])

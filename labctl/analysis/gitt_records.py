@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from labctl.analysis.plain import without_nan
+
 AREA_CONVENTION = (
     "geometric: spheres of the radius given, S = 3 V / R. If only the fraction theta of their surface is in "
     "contact, the diffusivity given is theta^2 D; R^2/D does not depend on any area."
@@ -130,7 +132,7 @@ class GittAnalysis:
         """Plain JSON: NaN becomes None; medians beside the pulses."""
         ratio = self.median_ratio_to_truth
         ratios = [p.ratio_to_truth for p in self.pulses if isfinite(p.ratio_to_truth)]
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = without_nan(asdict(self))
         return {
             **{key: value for key, value in plain.items() if key not in {"pulses", "skipped"}},
             "pulse_count": len(self.pulses),
@@ -148,11 +150,3 @@ class GittAnalysis:
             "pulses": plain["pulses"],
             "skipped": plain["skipped"],
         }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

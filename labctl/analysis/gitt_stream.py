@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from labctl.analysis.gitt import analyze_run
-from labctl.analysis.gitt_pulses import Array, Segment, pulses_from_tables
+from labctl.analysis.gitt_pulses import pulses_from_tables
 from labctl.analysis.gitt_records import GittPulse
 from labctl.analysis.sphere import Equilibrium, Transient, pulse_response, rest_response
+from labctl.analysis.step_samples import Array, Segment
 from labctl.analysis.tables import Column, RunTables
 
 _STEPS_KEPT = 7  # rest, and three times pulse and rest

@@ -8,10 +8,11 @@ from typing import Any
 
 from labctl.analysis.circuit import fit_circuit
 from labctl.analysis.circuit_records import FLAGS as CIRCUIT_FLAGS
-from labctl.analysis.circuit_records import CircuitFit, without_nan
+from labctl.analysis.circuit_records import CircuitFit
 from labctl.analysis.cnls import Complexes, Floats
 from labctl.analysis.kramers_kronig import FLAGS as KRAMERS_KRONIG_FLAGS
 from labctl.analysis.kramers_kronig import KramersKronig, linear_kk
+from labctl.analysis.plain import without_nan
 from labctl.analysis.spectra import Spectrum, spectra
 from labctl.analysis.tables import RunTables
 from labctl.cell import Cell

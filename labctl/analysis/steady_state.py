@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from labctl.analysis.circuit_records import without_nan
+from labctl.analysis.plain import without_nan
 from labctl.analysis.tables import RunTables
 from labctl.cell import Cell
 

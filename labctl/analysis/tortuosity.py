@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from typing import Any
 
-from labctl.analysis.circuit_records import without_nan
+from labctl.analysis.plain import without_nan
 from labctl.analysis.spectra import Spectrum, spectra
 from labctl.analysis.symmetric_cell import FLAGS as RAIL_FLAGS
 from labctl.analysis.symmetric_cell import RailFit, fit_electron_path, fit_ion_path

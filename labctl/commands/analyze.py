@@ -109,6 +109,22 @@ def _polarization(run: RunTables) -> Analysis:
     return found.to_dict(), lambda: polarization_table(found)
 
 
+def _ici(run: RunTables) -> Analysis:
+    from labctl.analysis.ici import analyze_ici
+    from labctl.analysis.ici_text import ici_table
+
+    found = analyze_ici(run)
+    return found.to_dict(), lambda: ici_table(found)
+
+
+def _dcir(run: RunTables) -> Analysis:
+    from labctl.analysis.dcir import analyze_dcir
+    from labctl.analysis.dcir_text import dcir_table
+
+    found = analyze_dcir(run)
+    return found.to_dict(), lambda: dcir_table(found)
+
+
 def _cycling(run: RunTables) -> Analysis:
     from labctl.analysis.cycling import analyze_cycles
     from labctl.analysis.cycling_text import cycling_table
@@ -119,6 +135,8 @@ def _cycling(run: RunTables) -> Analysis:
 
 _BY_PLAN: dict[str, Callable[[RunTables], Analysis]] = {
     "gitt": _gitt,
+    "ici": _ici,
+    "dcir": _dcir,
     "formation": _cycling,
     "rate_test": _cycling,
     "cycle_life": _cycling,

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labctl.analysis.dcir import analyze_dcir
+from labctl.analysis.tables import tables
 from labctl.errors import ConfigurationError, ProtocolError
 from labctl.session import Session
 from plans.dcir import dcir
@@ -44,6 +46,9 @@ def test_resistances_are_those_of_the_cell_itself(
             pellet.move_to(min(pellet.horizon(), time))
         own.append((rest_volt - pellet.voltage_volt) / current)
     assert resistances_ohm(documents, 2) == pytest.approx(np.array(own), rel=0.01)
+    analysis = analyze_dcir(tables(documents.all))
+    assert [pulse.direction for pulse in analysis.pulses] == ["discharge", "charge"]
+    assert analysis.pulses[0].resistance_ohm == pytest.approx(own, rel=0.01)
     charging = resistances_ohm(documents, 5)
     assert charging == pytest.approx(np.array(own), rel=0.1)
     assert np.all(np.diff(charging) > 0)

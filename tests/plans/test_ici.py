@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labctl.analysis.ici import analyze_ici
+from labctl.analysis.tables import tables
 from labctl.errors import ProtocolError
 from labctl.session import Session
 from plans.ici import ici
@@ -57,6 +59,12 @@ def test_pauses_tell_diffusivity_and_resistance(
     resistance = (on - intercept) / current
     spectrum = session.bench.impedance([1.0, 0.1])  # what has relaxed before 1 s counts as resistance
     assert 0.98 * spectrum[0].real < np.median(resistance) < 1.02 * spectrum[1].real
+    analysis = analyze_ici(tables(documents.all))
+    assert [one.slope_volt_per_sqrt_second for one in analysis.interruptions] == pytest.approx(slope)
+    assert analysis.median("resistance_ohm") == pytest.approx(np.median(resistance), rel=0.01)
+    true_second = truth["equivalent_radius_metre"] ** 2 / true
+    assert analysis.median("diffusion_time_second") == pytest.approx(true_second, rel=0.15)
+    assert analysis.median("sphere_diffusion_time_second") == pytest.approx(true_second, rel=0.3)
 
 
 def test_both_directions_end_at_their_voltage(open_sim: Callable[..., Session], documents: Documents) -> None:

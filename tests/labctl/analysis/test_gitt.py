@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from labctl.analysis.gitt import analyze_run
-from labctl.analysis.gitt_pulses import Segment, pulses_from_tables, rest_end
+from labctl.analysis.gitt_pulses import pulses_from_tables, rest_end
 from labctl.analysis.gitt_records import FLAGS
+from labctl.analysis.step_samples import Segment
 from labctl.analysis.tables import tables
 from labctl.config import load_cell, packaged_config
 from labctl.errors import ConfigurationError
