@@ -10,11 +10,11 @@ where t_on is the time with current only; with V/S = R/3 that is R^2/D = (9 pi /
 
 Two things it leaves out act against each other. Diffusion is taken as planar: of perfect spheres, the pause
 sees the steady drift too, and R^2/D comes out short, by 13 % at 6250 s and by 28 % at 1560 s. Whatever else
-still relaxes after 1 s (the distribution of lithium through the depth of the electrode, slow interfaces) lets it
-come out long. In the simulated pellets the two nearly cancel: D / D_true = 1.07 to 1.09. Beside it stands R^2/D of
-the sphere whose pause, (dE_reg/dt_on) (R^2/3D) (3T - f(T)) with T = D t/R^2 (`labctl.analysis.sphere`), has
-the measured slope: right for perfect spheres, 15 to 25 % long in those pellets. GITT is the judge. Both want
-a steady profile: current for at least 0.15 R^2/D.
+still relaxes after 1 s (the distribution of lithium through the depth of the electrode, slow interfaces)
+lets it come out long. In the simulated pellets the two nearly cancel: D / D_true = 1.07 to 1.09. Beside it
+stands R^2/D of the sphere whose pause, (dE_reg/dt_on) (R^2/3D) (3T - f(T)) with T = D t/R^2
+(`labctl.analysis.sphere`), has the measured slope: right for perfect spheres, 15 to 25 % long in those
+pellets. GITT is the judge. Both want a steady profile: current for at least 0.15 R^2/D.
 """
 
 from __future__ import annotations
