@@ -36,4 +36,4 @@ def remainder(program: Program, results: Sequence[StepResult]) -> Program | None
     if update.get("until_charge_ah", 1.0) <= 0:
         return None
     left = technique.model_copy(update=update)
-    return Program(techniques=(left,), first_step_count=last.step_count + 1, cycle_count=program.cycle_count)
+    return program.model_copy(update={"techniques": (left,), "first_step_count": last.step_count + 1})

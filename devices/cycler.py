@@ -141,6 +141,7 @@ class CyclerDevice(CircuitInstrument):
         worker = self._require_worker()
         record = ProgramRecord(course.program, keeper=self._keeper, rows=self.dc.rows, spectra=self.eis.rows)
         run = self._run = self._new_run(course.program, record)
+        course.records.append(record)
         course.paused = False
         worker.submit(lambda: self._follow(run, course))
         return self._status_of(run.started)
@@ -153,7 +154,7 @@ class CyclerDevice(CircuitInstrument):
 
     @property
     def results(self) -> tuple[StepResult, ...]:
-        """What became of the steps of the last program, in order."""
+        """What became of the steps of the last program, in order; while it runs, of those that are over."""
         return tuple(self._course.results) if self._course is not None else ()
 
     def _follow(self, run: ProgramRun, course: Course) -> None:
@@ -170,7 +171,6 @@ class CyclerDevice(CircuitInstrument):
             failure = error
             run.record.end_step(f"failed: {error}")
             self._attempt_to_open()
-        course.results += run.record.results
         self.cell_on.put(int(self._circuit_maybe_closed))
         run.close()
         if isinstance(failure, TransportError):

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 from ophyd.status import DeviceStatus
 
+from devices.program_record import ProgramRecord
 from devices.techniques import Program, StepResult
 
 
 @dataclass
 class Course:
-    """State of a program; `program` is what is left of it after a pause."""
+    """State of a program; `program` is what is left of it after a pause, which begins another record."""
 
     program: Program
-    results: list[StepResult] = field(default_factory=list)
+    records: list[ProgramRecord] = field(default_factory=list)
     status: DeviceStatus | None = None
     paused: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -24,6 +25,11 @@ class Course:
     def open(self) -> bool:
         """Whether it was started and its status still waits for an end."""
         return self.status is not None and not self.status.done
+
+    @property
+    def results(self) -> list[StepResult]:
+        """What became of the steps so far, in order."""
+        return [result for record in self.records for result in record.results]
 
     def settle(self, failure: Exception | None = None) -> None:
         """End its status, once; a failure ends a paused one as well."""

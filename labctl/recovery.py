@@ -80,6 +80,7 @@ def _recover_run(directory: Path, reason: str) -> Recovered | None:
             "time": time.time(),
             "run_start": uid,
             "exit_status": "abort",
+            "recovered": True,
             "reason": reason,
             "num_events": counts,
         }

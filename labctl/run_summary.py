@@ -26,8 +26,8 @@ class RunSummary:
         plan_name: The plan, or "" if the start document names none.
         cell_id: Id of the cell, or "".
         station: Name of the station, or "".
-        status: "running" while its writer lives, "interrupted" when it died without a stop document, else
-            what the stop document says.
+        status: "running" while its writer lives, "interrupted" when it died without a stop document (one that
+            was added later does not change that), else what the stop document says.
         points: Rows of `timeseries`; while there is no stop document, up to the last row written.
         reason: The stop document's reason, or "".
         coating: Material of the cell's coating, "bare" if it has none, "" if the run names no cell record.
@@ -84,13 +84,20 @@ def summarise(
         plan_name=str(start.get("plan_name", "")),
         cell_id=str(cell.get("id", "") if isinstance(cell, dict) else cell or ""),
         station=str(station.get("name", "") if isinstance(station, dict) else station or ""),
-        status=_STATUS.get(str(stop.get("exit_status")), "failed") if stop is not None else status,
+        status=status if stop is None else status_of_stop(stop),
         points=int(counted or 0) if stop is not None else points,
         reason=str((stop or {}).get("reason", "")),
         coating=_coating(cell) if isinstance(cell, dict) else "",
         tags=tuple(map(str, tags)) if isinstance(tags, list | tuple) else (str(tags),),
         source=source,
     )
+
+
+def status_of_stop(stop: dict[str, Any]) -> Status:
+    """What a stop document says of its run; one that was added after a crash says "interrupted"."""
+    if stop.get("recovered") is True:
+        return "interrupted"
+    return _STATUS.get(str(stop.get("exit_status")), "failed")
 
 
 def start_unix_second(start: dict[str, Any]) -> float:

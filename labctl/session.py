@@ -91,7 +91,8 @@ def open_session(
         journal = Journal(data_directory, test_time=devices["cycler"].test_time_second)
         stack.callback(journal.close)
         engine = RunEngine({}, context_managers=list(context_managers))
-        engine.md.update(_session_metadata(station))
+        engine.record_interruptions = True  # a stream of its own says when the run is paused
+        engine.md.update(_session_metadata(station, private_bench=fresh_bench))
         engine.subscribe(journal)
         session = Session(station, cell, data_directory, engine, journal, devices, bench)
         for role in sorted(devices, key=lambda role: bool(station.devices[role].uses)):
@@ -167,8 +168,11 @@ def connect_device(station: Station, role: str, device: Any) -> None:
         raise ConfigurationError(where, field_name, value, said) from error
 
 
-def _session_metadata(station: Station) -> dict[str, Any]:
+def _session_metadata(station: Station, *, private_bench: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": station.name, "simulated": station.simulate is not None}
+    if described["simulated"]:
+        described["private_bench"] = private_bench
     return {
-        "station": {"name": station.name, "simulated": station.simulate is not None},
+        "station": described,
         "versions": {"labctl": __version__, **installed_versions(_VERSIONED)},
     }

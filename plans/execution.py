@@ -55,6 +55,7 @@ class Execution:
         self._next_spectrum_count = 1
         self._visit: Visit | None = None
         self._rows_written = 0
+        self._steps_over = 0  # of the present program, before its streams were last collected
         self._environment_moves: Any = None
         self._run_open = False
         self._completed = False
@@ -102,7 +103,7 @@ class Execution:
 
     # ---- programs
     def _run_program(self, visit: Visit, techniques: Sequence[Any]) -> MsgGenerator[None]:
-        self._visit, self._rows_written = visit, 0
+        self._visit, self._rows_written, self._steps_over = visit, 0, 0
         program = Program(
             techniques=tuple(techniques),
             first_step_count=self._next_step_count,
@@ -113,14 +114,20 @@ class Execution:
         yield from settle((yield from bps.prepare(self._cycler, program, wait=False)))  # type: ignore[arg-type]
         yield from self._record_environment()
         yield from settle((yield from bps.kickoff(self._cycler.dc, wait=False)))  # type: ignore[arg-type]
-        yield from drain(self._flyers, self._record_environment)
+        yield from drain(self._flyers, self._record_progress)
         yield from self._write_rows()
 
-    def _write_rows(self) -> MsgGenerator[None]:
-        """Rows of `steps` for the results of the present program that have none yet."""
+    def _record_progress(self) -> MsgGenerator[None]:
+        """Between two collections: rows of steps whose samples have all been collected, environment."""
+        yield from self._write_rows(self._steps_over)
+        self._steps_over = len(self._cycler.results)
+        yield from self._record_environment()
+
+    def _write_rows(self, most: int | None = None) -> MsgGenerator[None]:
+        """Rows of `steps` for the (first `most`) results of the present program that have none yet."""
         if self._visit is None or not self._visit.techniques:
             return
-        for result in self._cycler.results[self._rows_written :]:
+        for result in self._cycler.results[self._rows_written : most]:
             self._rows_written += 1
             self._next_step_count = result.step_count + 1
             self._next_spectrum_count += result.step_type in ("peis", "geis")
@@ -186,6 +193,8 @@ class Execution:
         check = Visit(f"{visit.path}.resume", (known.check,), visit.cycle_count)
         yield from self._run_program(check, check.techniques)
         known.require_sound_cell(self._cycler.results)
+        if remark := known.remark(self._cycler.results):
+            self._course.notes.append(remark)
         if known.left is None:
             return (yield from self._perform(visit))
         if not known.left:

@@ -82,6 +82,12 @@ class History:
         return _last_time(self.last)
 
     @property
+    def last_voltage_volt(self) -> float:
+        """The last valid voltage that was recorded; NaN if there is none."""
+        volts = self.last.stream("timeseries").get("voltage_volt", ())
+        return next((float(volt) for volt in volts[::-1] if isfinite(volt)), nan)
+
+    @property
     def unrecorded_second(self) -> float | None:
         """Time from the last sample until the instrument was found; None where the machine has restarted."""
         began = None if self.cut is None else self.cut.start.get("clock_second")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
-import json
-import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.plan_parameters import GIVEN, as_yaml, parameters_of, sections
 from labctl.plugins import load_plan, plan_names
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "reference" / "plans.md"
@@ -19,7 +18,6 @@ CELLS = {  # what the examples of some plans need in place of the default cell
     "dc_polarization": "cells/electron-path-bare.yaml",
     "tortuosity": "cells/ion-path-lic.yaml",
 }
-GIVEN = ("cycler", "cell", "environment", "metadata")  # what the command line and the session bring
 _HEAD = """\
 # Plans
 
@@ -35,22 +33,6 @@ the station's) and `metadata` (further keys of the start document). Rates are mu
 nominal capacity per hour; voltages are cell voltages. The start document keeps what was asked for as
 `plan_parameters`, and the protocol that came of it.
 """
-
-
-def sections(plan: Callable[..., Any]) -> dict[str, str]:
-    """The docstring by its sections ("Args", "Example", ...); "" is what comes before them."""
-    found, name = {"": ""}, ""
-    for line in inspect.cleandoc(plan.__doc__ or "").splitlines():
-        heading = re.fullmatch(r"(\w+):", line)
-        name = heading[1] if heading else name
-        found[name] = found.get(name, "") + ("" if heading else line + "\n")
-    return {name: inspect.cleandoc(text) for name, text in found.items()}
-
-
-def arguments(plan: Callable[..., Any]) -> dict[str, str]:
-    """What the docstring says of each parameter, on one line each."""
-    parts = re.split(r"^(\w+): ", sections(plan).get("Args", ""), flags=re.MULTILINE)
-    return {name: " ".join(said.split()) for name, said in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def example(plan: Callable[..., Any]) -> str:
@@ -74,15 +56,6 @@ def example_files(plan: Callable[..., Any], name: str) -> dict[str, str]:
     return {**({"station": "sim-press.yaml"} if with_press else {}), **cell}
 
 
-def as_yaml(value: Any) -> str:
-    """A plain value, or a sequence of them, as people type it."""
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(as_yaml, value))}]"
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def written() -> str:
     """The whole page."""
     return "\n".join([_HEAD, *(_section(name) for name in plan_names())])
@@ -98,7 +71,7 @@ def _section(name: str) -> str:
         (
             f"## {name}\n",
             told[""],
-            "\n| parameter | default | |\n|---|---|---|",
+            "\n| parameter | default | allowed | |\n|---|---|---|---|",
             *_rows(plan),
             f"\n```\n{command}\n```\n\n```python\n{example(plan)}```\n",
             f"Reference: {' '.join(told['References'].split())}\n",
@@ -107,11 +80,9 @@ def _section(name: str) -> str:
 
 
 def _rows(plan: Callable[..., Any]) -> Iterator[str]:
-    said = arguments(plan)
-    for name, parameter in inspect.signature(plan).parameters.items():
-        if name not in GIVEN:
-            text = said[name].replace("|", "\\|")  # in a table it would end the cell
-            yield f"| `{name}` | `{as_yaml(parameter.default)}` | {text} |"
+    for name, parameter in parameters_of(plan).items():
+        said = parameter.said.replace("|", "\\|")  # in a table it would end the cell
+        yield f"| `{name}` | `{as_yaml(parameter.default)}` | {parameter.allowed} | {said} |"
 
 
 def main() -> None:

@@ -115,4 +115,5 @@ def _resumption(protocol: Protocol, history: History, cell: Cell) -> Resumption:
         left=left_of(visit, partial),
         unwritten=unwritten,
         limits=cell.limits,
+        last_voltage_volt=history.last_voltage_volt,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from devices.techniques import AnyTechnique, OpenCircuit, Sampling, StepResult
@@ -13,6 +13,7 @@ from labctl.safety.limits import Limits
 from plans.protocol import EnvironmentStep
 from plans.walk import Visit
 
+_JUMP_VOLT = 0.05  # a cell that has only relaxed may do this too: it is told, not refused
 _CHECK = OpenCircuit(until_time_second=10, sampling=Sampling.every(1))
 
 
@@ -30,6 +31,7 @@ class Resumption:
             continued (a gapless sequence or a spectrum), else the techniques to run.
         unwritten: Those results of `partial` that no table of steps has yet.
         limits: The open-circuit voltage must lie inside these.
+        last_voltage_volt: The last voltage that the interrupted run recorded; NaN if it recorded none.
     """
 
     at: str = ""
@@ -40,11 +42,34 @@ class Resumption:
     left: tuple[AnyTechnique, ...] | None = None
     unwritten: tuple[StepResult, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    last_voltage_volt: float = nan
     check: OpenCircuit = _CHECK
 
     def outcome(self, visit: Visit) -> Sequence[StepResult] | None:
         """Results of a visit that is over, None for the one to go on with."""
         return self.done.get(visit.path)
+
+    def describe(self) -> str:
+        """Where it goes on and with what, for people."""
+        ended = sum(1 for results in self.done.values() if results)
+        if self.left is None:
+            next_step = f"step {self.at}, which had not begun"
+        elif self.left:
+            moved = sum(result.moved_charge_ah for result in self.partial if isfinite(result.moved_charge_ah))
+            next_step = f"what is left of step {self.at} ({moved * 1e3:.4g} mAh of it are done)"
+        else:
+            next_step = f"a rest in place of what is left of step {self.at}, then the next step"
+        count = (
+            f"{ended} step{'' if ended == 1 else 's'} of the protocol {'is' if ended == 1 else 'are'} over"
+        )
+        return f"{count}; goes on with {next_step}"
+
+    def remark(self, results: Sequence[StepResult]) -> str:
+        """A sentence where the open-circuit voltage is not near the last recorded one; else ""."""
+        volt = results[-1].end_voltage_volt if results else nan
+        if not abs(volt - self.last_voltage_volt) > _JUMP_VOLT:
+            return ""
+        return f"went on at {volt:.4g} V; the last voltage before was {self.last_voltage_volt:.4g} V"
 
     def require_sound_cell(self, results: Sequence[StepResult]) -> None:
         """Refuse to go on with a cell whose open-circuit voltage is outside the window.
@@ -53,7 +78,7 @@ class Resumption:
             InstrumentError: Names the voltage and the window.
         """
         low, high = self.limits.voltage_min_volt, self.limits.voltage_max_volt
-        volt = results[-1].end_voltage_volt if results else float("nan")
+        volt = results[-1].end_voltage_volt if results else nan
         if not (isfinite(volt) and (low is None or volt >= low) and (high is None or volt <= high)):
             raise InstrumentError(
                 f"not resumed: the open-circuit voltage is {volt:.4g} V, "

@@ -45,6 +45,8 @@ class DryRun:
         largest_current_ampere: Largest |I| of all steps.
         temperature_path: (test time s, degC) of every temperature step's end.
         pressure_path: (test time s, Pa) of every pressure step's end.
+        assumed_start_percent: State of charge at the first step that charges (0) or discharges (100), taken
+            for the longest way as it is not known; None if no step does either.
     """
 
     duration_second: float
@@ -57,6 +59,7 @@ class DryRun:
     largest_current_ampere: float = 0.0
     temperature_path: tuple[tuple[float, float], ...] = ()
     pressure_path: tuple[tuple[float, float], ...] = ()
+    assumed_start_percent: float | None = None
 
     def as_estimate(self) -> dict[str, float | int]:
         """For the start document; progress is shown against it."""
@@ -88,6 +91,7 @@ class Tally:
     pressures: list[tuple[float, float]] = field(default_factory=list)
     _celsius: float = _ROOM_CELSIUS
     _pa: float = 0.0
+    _start_percent: float | None = None
     _held_ah: float | None = (
         None  # charge in the cell between empty (0) and nominal; None until a limit is met
     )
@@ -159,6 +163,7 @@ class Tally:
         if self._held_ah is None:
             # where the cell stands is not known: the longest way
             self._held_ah = 0.0 if charges else capacity
+            self._start_percent = 0.0 if charges else 100.0
         if toward is not None:
             end = self._end_of_charge_ah(current)
             to_limit = max((end - self._held_ah) / current, 0.0) * 3600.0
@@ -209,6 +214,7 @@ class Tally:
             largest_current_ampere=self.largest_ampere,
             temperature_path=tuple(self.temperatures),
             pressure_path=tuple(self.pressures),
+            assumed_start_percent=self._start_percent,
         )
 
 

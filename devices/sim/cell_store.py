@@ -35,7 +35,7 @@ class CellStore:
             cell = restored_cell(kind, parameters, saved["state"])
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path}: no state of this cell ({error}); remove it to begin anew") from None
         cell.open_circuit()
         return cell

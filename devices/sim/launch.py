@@ -31,7 +31,7 @@ def read_info(directory: Path) -> dict[str, Any] | None:
     """What the bench of the directory tells of itself; None while it does not."""
     try:
         info = json.loads((directory / INFO_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return info if isinstance(info, dict) else None
 

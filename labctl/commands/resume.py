@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,15 @@ def resume_run(uid: str, station_file: Path | None, data: Path | None, *, dry_ru
             write(f"station {station.name}: its last run was not interrupted")
             return 0
         uid = found.uid
-    ancestry = ancestry_of(uid, directory)
+    ancestry = ancestry_of(uid, directory, close=not dry_run)
     _require_station(ancestry[-1], station)
     cell = Cell.model_validate(ancestry[-1].start["cell"])
     with open_session(station, cell, directory, connect=not dry_run) as session:
         measurement = resume_measurement(session, ancestry)
+        if other := _other_instrument(ancestry[-1], measurement.metadata):
+            write(other)
         if dry_run:
-            write(f"{measurement!r} in all; goes on at step {measurement.resumption.at}")
+            write(measurement.resumption.describe())
             return 0
         return run_measurement(session, measurement)
 
@@ -76,8 +79,8 @@ def resume_measurement(session: Session, ancestry: list[RunTables]) -> Any:
     )
 
 
-def ancestry_of(uid: str, directory: Path) -> list[RunTables]:
-    """The run and those it goes on from, the first one first; a run whose writer died is closed before.
+def ancestry_of(uid: str, directory: Path, *, close: bool = True) -> list[RunTables]:
+    """The run and those it goes on from, the first one first; a run whose writer died is closed if asked for.
 
     Raises:
         ConfigurationError: the run goes on, has finished, or one of its ancestors is not there.
@@ -87,7 +90,7 @@ def ancestry_of(uid: str, directory: Path) -> list[RunTables]:
         raise ConfigurationError("labctl resume", "run", summary.uid, "it is still running")
     if summary.status == "finished":
         raise ConfigurationError("labctl resume", "run", summary.uid, "it has finished: nothing is left")
-    if summary.status == "interrupted":
+    if summary.status == "interrupted" and close:
         recover(directory)
     ancestry = [_tables_of(summary)]
     while (parent := ancestry[0].start.get("parent_uid")) and len(ancestry) < _MOST_GENERATIONS:
@@ -104,3 +107,21 @@ def _require_station(run: RunTables, station: Station) -> None:
     name = was.get("name") if isinstance(was, dict) else was
     if name != station.name:
         raise ConfigurationError("labctl resume", "--station", station.name, f"the run was of station {name}")
+    if isinstance(was, dict) and was.get("private_bench"):
+        uid = run.start["uid"]
+        raise ConfigurationError(
+            "labctl resume", "run", uid, "its cell was on a private bench that has ended"
+        )
+
+
+def _other_instrument(run: RunTables, now: Mapping[str, Any]) -> str:
+    """A line that says so if another instrument than that of the run would go on; "" if none is known."""
+
+    def identity(start: Mapping[str, Any]) -> list[str]:
+        cycler = (start.get("devices") or {}).get("cycler") or {}
+        return [str(cycler[key]) for key in ("maker", "model", "serial") if cycler.get(key)]
+
+    before, here = identity(run.start), identity(now)
+    if not before or not here or before == here:
+        return ""
+    return f"note: the run was measured with {' '.join(before)}; {' '.join(here)} would go on with it"

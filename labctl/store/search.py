@@ -28,17 +28,22 @@ def search_runs(client: Any, query: RunQuery) -> Any:
     """The runs that meet the query, as a stock Tiled client; words are found whole, not in parts.
 
     Of runs without a stop document Tiled cannot tell running from interrupted ones: both are found by either.
+    Interrupted runs that were closed since have one, and are found by its `recovered`.
     """
     for condition in _queries(query):
         client = client.search(condition)
     return client
 
 
-def _queries(query: RunQuery) -> Iterator[Any]:
+def _queries(query: RunQuery, *, closed_since: bool = False) -> Iterator[Any]:
+    """The conditions of a search; with `closed_since` for interrupted runs that have a stop document now."""
     yield from _of_names(query)
     yield from _of_time(query)
-    if query.status in _EXIT_STATUS:
+    if closed_since:
+        yield KeyPresent("stop.recovered")
+    elif query.status in _EXIT_STATUS:
         yield Key("stop.exit_status") == _EXIT_STATUS[query.status]
+        yield KeyPresent("stop.recovered", exists=False)
     elif query.status is not None:
         yield KeyPresent("stop.exit_status", exists=False)
     if query.tag is not None:
@@ -81,6 +86,16 @@ def newest(store: ServiceInfo, query: RunQuery, limit: int | None, data_director
     Raises:
         StoreError: Tiled does not answer, or refuses.
     """
+    found = _newest(store, _parameters(query), limit, data_directory)
+    if query.status == "interrupted":
+        found += _newest(store, _parameters(query, closed_since=True), limit, data_directory)
+        found.sort(key=lambda run: -run.start_unix_second)
+    return found[:limit]
+
+
+def _newest(
+    store: ServiceInfo, conditions: dict[str, list[Any]], limit: int | None, data_directory: Path
+) -> list[RunSummary]:
     found: list[RunSummary] = []
     headers = {"Authorization": f"Apikey {store.api_key}", "Accept": "application/json"}
     page: dict[str, Any] = {
@@ -89,7 +104,7 @@ def newest(store: ServiceInfo, query: RunQuery, limit: int | None, data_director
         "page[limit]": min(limit or _PAGE, _PAGE),
     }
     address: str | None = _search_address(store.uri)
-    parameters: dict[str, Any] | None = page | _parameters(query)
+    parameters: dict[str, Any] | None = page | conditions
     with httpx.Client(
         headers=headers, trust_env=not is_loopback(store.uri), timeout=_ANSWER_SECOND
     ) as client:
@@ -104,9 +119,9 @@ def newest(store: ServiceInfo, query: RunQuery, limit: int | None, data_director
     return found[:limit]
 
 
-def _parameters(query: RunQuery) -> dict[str, list[Any]]:
+def _parameters(query: RunQuery, *, closed_since: bool = False) -> dict[str, list[Any]]:
     parameters: dict[str, list[Any]] = {}
-    for condition in _queries(query):
+    for condition in _queries(query, closed_since=closed_since):
         name = default_query_registry.query_type_to_name[type(condition)]
         for field, value in condition.encode().items():
             if value is not None:

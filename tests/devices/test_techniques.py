@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from devices.continuation import remainder
 from devices.techniques import ConstantCurrent, ConstantVoltage, OpenCircuit, Program, Sampling, StepResult
+from labctl.safety.limits import Limits
 
 EVERY = Sampling.every(1)
 
@@ -46,11 +47,13 @@ def test_impossible_techniques_are_refused_in_words(make, words: str) -> None:
 
 def test_a_paused_step_is_continued_by_its_remaining_time_and_charge() -> None:
     step = ConstantCurrent(current_ampere=84e-6, until_time_second=600, until_charge_ah=14e-6, sampling=EVERY)
-    left = remainder(Program(techniques=(step,), first_step_count=3, cycle_count=2), [result()])
+    narrow = Limits(voltage_max_volt=3.5)
+    program = Program(techniques=(step,), first_step_count=3, cycle_count=2, limits=narrow)
+    left = remainder(program, [result()])
     assert left is not None
     assert left.techniques[0].until_time_second == pytest.approx(300)
     assert left.techniques[0].until_charge_ah == pytest.approx(7e-6)
-    assert (left.first_step_count, left.cycle_count) == (4, 2)
+    assert (left.first_step_count, left.cycle_count, left.limits) == (4, 2, narrow)
 
 
 def test_a_paused_pulse_and_rest_is_not_continued() -> None:

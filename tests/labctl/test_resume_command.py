@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import yaml
 
-from devices.techniques import Sampling
+from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
 from labctl.analysis.tables import RunTables, tables
 from labctl.config import packaged_config
 from labctl.journal_reader import follow
 from labctl.runs import list_runs
-from plans.protocol import Loop, Mark, Protocol
+from plans.protocol import Gapless, Loop, Mark, Protocol
 from plans.protocol_files import save_protocol
 from plans.rated_steps import RatedCurrent
 from tests.helpers import wait_until
@@ -92,6 +92,17 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def rows_of(place: Place) -> int:
     newest = list_runs(place.data)[0]
     return sum(1 for name, _ in follow(newest.directory, live=False) if name == "event_page")
+
+
+def steps_of(place: Place) -> list[dict[str, Any]]:
+    """The rows of `steps` of the newest run so far."""
+    if not place.runs():
+        return []
+    steps = tables(follow(list_runs(place.data)[0].directory, live=False)).stream("steps")
+    return [
+        {name: str(column[row]) for name, column in steps.items()}
+        for row in range(len(steps.get("step_count", ())))
+    ]
 
 
 def kill_after(place: Place, process: subprocess.Popen[str], runs_before: int, pages: int) -> bool:
@@ -177,6 +188,41 @@ def test_a_killed_rate_test_goes_on_and_adds_up(place: Place) -> None:
     again = place.labctl("resume", "last", "--station", "station.yaml")
     assert again.returncode == 2
     assert "it has finished" in again.stderr
+
+
+def test_a_pulse_that_was_over_stays_so_and_a_dry_run_changes_nothing(place: Place) -> None:
+    """Killed in the rest of a gapless pulse: the pulse has its row, the rest is flagged."""
+    pulse = ConstantCurrent(current_ampere=168e-6, until_charge_ah=10e-6, sampling=EVERY)
+    pair = Gapless(techniques=(pulse, OpenCircuit(until_time_second=7200, sampling=EVERY)))
+    save_protocol(Protocol(name="pulses", items=(pair, pair)), place.directory / "pulses.json")
+    process = place.start("run", "pulses.json")
+    wait_until(lambda: process.poll() is not None or steps_of(place), 120)
+    process.kill()
+    process.communicate(timeout=30)
+    assert [row["end_reason"] for row in steps_of(place)] == ["charge"]
+    (run,) = list_runs(place.data)
+    before = {file.name: file.read_bytes() for file in run.directory.iterdir()}
+    told = place.labctl("resume", "last", "--station", "station.yaml", "--dry-run")
+    assert "a rest in place of what is left of step 0, then the next step" in told.stdout, told.stderr
+    assert {file.name: file.read_bytes() for file in run.directory.iterdir()} == before
+    process = place.start("resume", "last")
+    wait_until(lambda: process.poll() is not None or place.runs() > 1, 60)
+    place.labctl("sim", "station.yaml", "--speed", "max")
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    newest, oldest = list_runs(place.data)
+    assert (newest.status, oldest.status) == ("finished", "interrupted")
+    reasons = [(row["protocol_step"], row["end_reason"]) for row in steps_of(place)]
+    assert reasons[:2] == [("0.1", "interrupted"), ("0.resume", "time")]
+    assert [path for path, _ in reasons[2:]] == ["0.rest", "1.0", "1.1"]
+
+
+def test_a_private_bench_ends_with_its_run_and_cannot_be_resumed(place: Place) -> None:
+    save_protocol(ladder((2.0,), 0.1), place.directory / "ladder.json")
+    assert kill_after(place, place.start("run", "ladder.json", "--fresh"), 0, 1)
+    refused = place.labctl("resume", "last", "--station", "station.yaml")
+    assert refused.returncode == 2
+    assert "private bench" in refused.stderr
 
 
 @pytest.mark.slow

@@ -85,7 +85,9 @@ def test_a_limit_gives_the_newest(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "nothing-here") == []
 
 
-def test_an_open_run_is_running_while_its_writer_lives_then_interrupted_then_aborted(tmp_path: Path) -> None:
+def test_an_open_run_is_running_while_its_writer_lives_then_interrupted_also_when_it_was_closed(
+    tmp_path: Path,
+) -> None:
     journal = write(tmp_path, rows=120, exit_status=None)
     [running] = list_runs(tmp_path)
     assert (running.status, running.points) == ("running", 120)
@@ -93,9 +95,9 @@ def test_an_open_run_is_running_while_its_writer_lives_then_interrupted_then_abo
     [interrupted] = list_runs(tmp_path)
     assert (interrupted.status, interrupted.points) == ("interrupted", 120)
     recover(tmp_path)
-    [aborted] = list_runs(tmp_path)
-    assert (aborted.status, aborted.points) == ("aborted", 120)
-    assert "interrupted" in aborted.reason
+    [closed] = list_runs(tmp_path)
+    assert (closed.status, closed.points) == ("interrupted", 120)
+    assert "interrupted" in closed.reason
 
 
 def test_a_killed_writer_leaves_an_interrupted_run(tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ def test_an_aborted_run_goes_on_where_it_was_and_adds_up(open_sim: Any) -> None:
     assert list(charges) == list(expected)
     assert list(charges.values()) == pytest.approx(list(expected.values()), rel=0.01, abs=1e-9)
     assert (child.stop or {})["exit_status"] == "success"
+    volts = [run.stream("timeseries")["voltage_volt"] for run in (parent, child)]
+    assert abs(volts[1][0] - volts[0][-1]) > 0.05  # current flowed until it was aborted
+    assert f"the last voltage before was {volts[0][-1]:.4g} V" in (child.stop or {})["reason"]
     with pytest.raises(ConfigurationError, match="nothing is left"):
         ancestry_of("last", session.data_directory)
 

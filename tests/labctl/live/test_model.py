@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from labctl.live.model import RunModel
-from labctl.live.status import describe, state_of_stop
+from labctl.live.status import describe
+from labctl.run_summary import status_of_stop
 from labctl.runs import find_run
 
 
@@ -122,7 +123,7 @@ def test_a_pause_is_shown_until_it_is_over(gitt: Any) -> None:
 def test_the_stop_document_says_how_a_run_ended_as_the_list_of_runs_does(
     tmp_path: Path, make_gitt: Any, write_run: Any, exit_status: Any, state: str
 ) -> None:
-    assert state_of_stop(exit_status) == state
+    assert status_of_stop({"exit_status": exit_status}) == state
     directory = write_run(tmp_path, make_gitt(1, exit_status=exit_status or "fail").documents())
     assert find_run(tmp_path, directory.name).status == state
 
