@@ -38,6 +38,8 @@ from labctl.units import parse_c_rate
 Source = Literal["measured", "supplier", "assumed"]
 Length = Annotated[Number, Field(gt=0, le=1000)]
 Pressure = Annotated[Number, Field(gt=0, le=2000)]
+_LEAST_SOLID = 0.02  # of the composite's volume: less active material than that is a slip of units
+_USUAL_HIGHEST_VOLT_VS_LI = 4.6  # sulfide electrolytes and layered oxides are not charged further
 
 
 class Cell(Record):
@@ -140,11 +142,33 @@ class Cell(Record):
             )
         solid = self.active_volume_fraction
         electrolyte = self.composite.electrolyte_volume_fraction
+        together = (
+            f"with composite.mass_mg, {self.composite.mass_mg:g}, and diameter_mm, {self.diameter_mm:g}, "
+            f"active material fills {100 * (solid or 0.0):.3g} % of the composite"
+        )
         if solid is not None and solid + (electrolyte or 0.0) > 1:
             raise ValueError(
-                f"composite.thickness_um: {self.composite.thickness_um:g} is too thin: "
-                f"active material fills {solid:.2f} of it, the electrolyte {electrolyte or 0:g}"
+                f"composite.thickness_um: {self.composite.thickness_um:g} is too thin: {together}, "
+                f"the electrolyte {100 * (electrolyte or 0):g} %"
             )
+        if solid is not None and solid < _LEAST_SOLID:
+            raise ValueError(
+                f"composite.thickness_um: {self.composite.thickness_um:g} is too thick: {together}; "
+                f"allowed is {100 * _LEAST_SOLID:g} % and more (is a mass in g, a length in cm or um?)"
+            )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is allowed but looks like a slip, one sentence each."""
+        if self.anode is None or self.is_symmetric:
+            return ()
+        highest = self.to_working_potential(self.voltage_max_volt)
+        if highest <= _USUAL_HIGHEST_VOLT_VS_LI:
+            return ()
+        return (
+            f"cell {self.id}: voltage_max_volt, {self.voltage_max_volt:g} V, is {highest:.4g} V vs Li+/Li "
+            f"with an anode at {self.anode.potential_volt:g} V; is it meant against the anode?",
+        )
 
     @property
     def is_symmetric(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from labctl.errors import JournalError
 
 Column = NDArray[Any]
+_REPR_WIDTH = 100
 _CHUNK_ROWS = 4096  # single events are turned into arrays in chunks of this many rows
 
 
@@ -26,6 +28,21 @@ class RunTables:
     start: dict[str, Any]
     stop: dict[str, Any] | None
     streams: dict[str, dict[str, Column]]
+
+    def __repr__(self) -> str:
+        """What it holds, a line for each stream: a whole start document would hide it."""
+        start = self.start
+        cell = start.get("cell")
+        cell_id = cell.get("id", "?") if isinstance(cell, Mapping) else "?"
+        state = "no stop document" if self.stop is None else str(self.stop.get("exit_status"))
+        head = f"<run {start.get('uid', '?')}: {start.get('plan_name', '?')}, cell {cell_id}, {state}"
+        return "\n".join([head, *map(self._line, self.streams)]) + ">"
+
+    def _line(self, stream: str) -> str:
+        columns = self.streams[stream]
+        rows = len(next(iter(columns.values()), ()))
+        text = f"  .streams[{stream!r}]: {rows} rows of {', '.join(columns)}"
+        return textwrap.fill(text, _REPR_WIDTH, subsequent_indent=" " * 6)
 
     def stream(self, name: str) -> dict[str, Column]:
         """The columns of a stream; empty if the run has none of that name."""

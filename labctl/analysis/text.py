@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 Row = TypeVar("Row")
-_SAYS_NOTHING = 3.0  # standard errors over values
+_SAYS_NOTHING = 1.0  # a standard error over its value
 
 
 def with_error(value: float, std: float | None = None, factor: float = 1.0) -> str:

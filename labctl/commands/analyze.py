@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
     Raises:
         ConfigurationError: there is no analysis of what the run measured.
     """
+    from labctl.analysis.conditions import conditions_of
+    from labctl.analysis.plain import without_nan
     from labctl.analysis.tables import tables
     from labctl.store.client import Store
 
@@ -36,12 +39,14 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
         known = f"{', '.join(sorted(_BY_PLAN))}, or any run with impedance spectra or cycles"
         raise ConfigurationError("labctl analyze", "plan of the run", plan, known)
     plain, table = analyze(run)
+    conditions = conditions_of(run)
     if as_json:
-        write_json({"uid": uid, **plain})
+        write_json({"uid": uid, "conditions": without_nan(asdict(conditions)), **plain})
         return 0
     from rich.console import Console
 
     Console().print(table())
+    Console().print(conditions.describe(), highlight=False, markup=False)
     return 0
 
 

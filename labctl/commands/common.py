@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labctl.cell import Cell
-from labctl.config import Station, load_cell, load_station, packaged_config, resolve_data_directory
 from labctl.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from labctl.cell import Cell
+    from labctl.config import Station
 
 DEFAULT_STATION, DEFAULT_CELL = "sim.yaml", "cells/lic-ncm.yaml"
 
 
 def chosen_station(path: Path | None) -> Station:
     """The station file, or the simulated station that comes with labctl."""
+    from labctl.config import load_station, packaged_config
+
     return load_station(path or packaged_config(DEFAULT_STATION))
 
 
@@ -25,6 +29,8 @@ def chosen_cell(path: Path | None, station: Station) -> Cell:
     Raises:
         ConfigurationError: a real station without a cell: its mass decides every current.
     """
+    from labctl.config import load_cell, packaged_config
+
     if path is None and station.simulate is None:
         raise ConfigurationError(
             f"station {station.name}",
@@ -32,11 +38,16 @@ def chosen_cell(path: Path | None, station: Station) -> Cell:
             None,
             "is missing: a real station needs the record of its cell",
         )
-    return load_cell(path or packaged_config(DEFAULT_CELL))
+    cell = load_cell(path or packaged_config(DEFAULT_CELL))
+    for remark in cell.remarks:
+        sys.stderr.write(f"note: {remark}\n")
+    return cell
 
 
 def chosen_data(option: Path | None, station: Station | None = None) -> Path:
     """The data directory by --data, LABCTL_DATA, the station, ./labctl-data, in this order."""
+    from labctl.config import resolve_data_directory
+
     return resolve_data_directory(option, station, os.environ)
 
 

@@ -152,7 +152,10 @@ def test_a_given_number_is_returned_whether_asked_for_in_full_or_in_short(cell):
         ("active_material.molar_volume_cm3_per_mol", 20.7, "active_material: give density_g_per_cm3"),
         ("active_material", "NCM811", "active_material = 'NCM811': must be a group of 'field: value' lines"),
         ("composite.carbon_mass_fraction", 0.4, "composite.carbon_mass_fraction: 0.4 and active_mat"),
-        ("composite.thickness_um", 40, "composite.thickness_um: 40 is too thin: active"),
+        ("composite.thickness_um", 40, "composite.thickness_um: 40 is too thin: with composite.mass_mg, 12,"),
+        ("composite.mass_mg", 0.012, "composite.thickness_um: 53 is too thick: with composite.mass_mg, 0.01"),
+        ("diameter_mm", 100, "composite.thickness_um: 53 is too thick: with composite.mass_mg, 12, and diam"),
+        ("diameter_mm", 1.0, "composite.thickness_um: 53 is too thin: with composite.mass_mg, 12, and"),
         ("composite.mass_mg", None, "composite.mass_mg: must be a plain number in mg"),
         ("stack_pressure_mpa", 500, "stack_pressure_mpa: 500 must not exceed die_pressure_max_mpa, 400"),
         ("fabrication_pressure_mpa", 401, "fabrication_pressure_mpa: 401 must not exceed die"),
@@ -166,6 +169,12 @@ def test_a_given_number_is_returned_whether_asked_for_in_full_or_in_short(cell):
 )  # fmt: skip
 def test_an_impossible_record_is_refused_in_one_line(refused, place, value, message):
     assert refused(place, value).startswith(message)
+
+
+def test_a_window_that_looks_like_one_against_lithium_is_allowed_with_a_remark(document):
+    assert Cell.model_validate(document).remarks == ()
+    (remark,) = Cell.model_validate({**document, "voltage_max_volt": 4.3}).remarks
+    assert "voltage_max_volt, 4.3 V, is 4.92 V vs Li+/Li with an anode at 0.62 V" in remark
 
 
 @pytest.mark.parametrize("field", ["diameter_mm", "stack_pressure_mpa", "voltage_max_volt", "id"])
