@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OTHERS := $(VENV)/others
 TESTED := -m "not crosscheck and not hardware"
 
 .PHONY: demo once-more test test-all check bench clean setup
@@ -37,8 +38,15 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+bench: $(STAMP) $(OTHERS)/.installed
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md
+
+# The tools labctl is measured beside; where they cannot be had, the rows say so.
+$(OTHERS)/.installed: benchmarks/others/requirements.txt
+	@echo "Setting up $(OTHERS), the tools to measure beside (a few minutes the first time) ..."
+	@{ test -x $(OTHERS)/bin/python || $(BIN)/python -m venv $(OTHERS); } \
+		&& $(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $< \
+		&& touch $@ || echo "Without them: see above."
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

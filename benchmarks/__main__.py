@@ -1,49 +1,52 @@
-"""`make bench`: measure, and print each figure with its alternative and their ratio; trust the ratios."""
+"""`make bench`: measure, print each table, and write the page of all of them; trust the ratios."""
 
 from __future__ import annotations
 
-import os
-import platform
+import argparse
 import sys
-from datetime import UTC, datetime
+from pathlib import Path
 
-from benchmarks.circuit_fit import circuit_fit
-from benchmarks.data_path import data_path
-from benchmarks.emstat_lines import emstat_lines
-from benchmarks.gitt_to_store import gitt_to_store
-from benchmarks.live_window import live_window
-from benchmarks.loop_stall import loop_stall
-from benchmarks.pellet_ageing import pellet_ageing
-from benchmarks.pellet_step import pellet_step
-from benchmarks.run_engine_documents import run_engine_documents
-from benchmarks.run_listing import run_listing
-
-MEASUREMENTS = (
-    emstat_lines,
-    run_engine_documents,
-    data_path,
-    run_listing,
-    loop_stall,
-    pellet_step,
-    pellet_ageing,
-    circuit_fit,
-    gitt_to_store,
-    live_window,
-)
+from benchmarks.machine import facts, work_on_a_disk
+from benchmarks.measurements import MEASUREMENTS
+from benchmarks.page import page, summary
 
 
-def main() -> None:
-    """Run all, or those named on the command line."""
-    wanted = set(sys.argv[1:])
-    known = {measure.__name__ for measure in MEASUREMENTS}
-    if wanted - known:
-        sys.exit(f"benchmarks: {', '.join(sorted(wanted - known))}: there are {', '.join(sorted(known))}")
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    for measure in MEASUREMENTS:
-        if not wanted or measure.__name__ in wanted:
-            for row in measure():
-                print(row.text())
+def main() -> int:
+    """Run all, or those named on the command line; 1 when a measurement failed."""
+    arguments = parse(sys.argv[1:])
+    work_on_a_disk()
+    found = facts()
+    print("\n".join(f"{name}: {value}" for name, value in found.items()), end="\n\n")
+    wanted = [each for each in MEASUREMENTS if not arguments.names or each.name in arguments.names]
+    sections = []
+    for place, each in enumerate(wanted, 1):
+        told = f"[{place}/{len(wanted)}] {each.name}: about {each.minute:g} min ..."
+        print(told, file=sys.stderr, flush=True)
+        sections.append(each.section())
+        print(sections[-1].text(), flush=True)
+    rows = [row for section in sections for row in section.rows]
+    print(summary(rows))
+    if arguments.write:
+        minute = sum(section.second for section in sections) / 60
+        arguments.write.write_text(page(found, sections, minute), encoding="utf-8")
+        print(f"written: {arguments.write}")
+    return int(any(row.failed for row in rows))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line: `names` and `write`; what is wrong with it ends the program with code 2."""
+    known = [measurement.name for measurement in MEASUREMENTS]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of: {', '.join(known)}")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page of all measurements")
+    parsed = parser.parse_args(arguments)
+    unknown = sorted(set(parsed.names) - set(known))
+    if unknown:
+        parser.error(f"NAME: {', '.join(unknown)}: there are {', '.join(known)}")
+    if parsed.write and parsed.names:
+        parser.error("--write FILE: the page holds all measurements; name none")
+    return parsed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ import time
 
 import serial
 
-from benchmarks.table import Row
+from benchmarks.table import Goal, Row, beside
 from devices.columns import IMPEDANCE, TIMESERIES
 from devices.methodscript_link import MethodScriptLink
 from devices.methodscript_run import ScriptRun
@@ -17,7 +17,7 @@ from devices.techniques import ConstantCurrent, Program, Sampling
 from devices.transport import SerialLine
 from labctl.clock import MonotonicClock, TimeKeeper
 
-LINES = 100_000
+LINES, BARE_LINES = 100_000, 20_000
 
 
 def emstat_lines() -> list[Row]:
@@ -27,18 +27,15 @@ def emstat_lines() -> list[Row]:
     )
     assert server.stdout is not None
     address = f"socket://127.0.0.1:{int(server.stdout.readline())}"
-    driver, bare = LINES / _driver_second(address), LINES / _readline_second(address)
-    server.wait(10)
-    return [
-        Row(
-            "EmStat lines parsed into pages",
-            driver,
-            "lines/s",
-            "pyserial readline",
-            bare,
-            ">= 25 000 lines/s",
-        )
-    ]
+    try:
+        driver = LINES / _driver_second(address)
+        bare = beside("pyserial readline, nothing parsed", lambda: BARE_LINES / _readline_second(address))
+    finally:
+        server.terminate()
+        server.wait()
+    meaning = "How many samples a second the driver of an EmStat can read from its line and put into pages."
+    goal = Goal(least=25_000)
+    return [Row("EmStat data lines parsed into pages", driver, "lines/s", meaning, (bare,), goal)]
 
 
 def _driver_second(address: str) -> float:
@@ -67,6 +64,6 @@ def _readline_second(address: str) -> float:
     with serial.serial_for_url(address, timeout=5) as port:
         port.write(b"r\n")
         began = time.perf_counter()
-        for _ in range(LINES):
+        for _ in range(BARE_LINES):
             port.readline()
         return time.perf_counter() - began

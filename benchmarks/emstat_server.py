@@ -26,9 +26,9 @@ def main(lines: int) -> None:
             peer, _ = listener.accept()
             with peer:
                 peer.recv(100)
-                peer.sendall(data)
-                peer.recv(100)  # the driver asks whether the script has ended; readline just closes
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # readline has seen enough, and goes
+                    peer.sendall(data)
+                    peer.recv(100)  # the driver asks whether the script has ended
                     peer.sendall(b"iES4HR00B0001\n")
 
 

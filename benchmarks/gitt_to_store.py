@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.table import Row
+from benchmarks.table import Beside, Goal, Row
 from labctl.config import load_cell, load_station, packaged_config
 from labctl.session import open_session
 from labctl.store.client import Store
@@ -32,8 +32,14 @@ def gitt_to_store() -> list[Row]:
                 measured = time.perf_counter() - began
                 uid = session.journal.run_uid
             assert uid is not None
-            assert Store(data).wait_until_shipped(uid, 60)
+            with Store(data) as store:
+                assert store.wait_until_shipped(uid, 60)
             stored = time.perf_counter() - began
         finally:
             stop_service(data)
-    return [Row("40-pulse GITT, wire to store", stored, "s", "wire to journal", measured, "<= 60 s")]
+    meaning = (
+        "What a simulated GITT of 40 pulses (90 h of cell time) takes, over the wire and into the "
+        "document store; hence how soon a procedure is tried out."
+    )
+    alternative = Beside("the same until all is in the journal", measured)
+    return [Row("40-pulse GITT, wire to store", stored, "s", meaning, (alternative,), Goal(most=60))]

@@ -88,8 +88,8 @@ def ours(data: Path, rows: int) -> dict[str, float]:
     return {"open_second": opened, "frame_millisecond": frame_millisecond}
 
 
-def plain(data: Path, rows: int) -> dict[str, float]:
-    """The same run in plain pyqtgraph: read, two plots, all points."""
+def plain(data: Path, rows: int, *, peaks: bool) -> dict[str, float]:
+    """The same run in plain pyqtgraph: read, two plots, all points, or its own downsampling to peaks."""
     app = _application()
     began = time.perf_counter()
     time_second, volt, ampere = np.empty(rows), np.empty(rows), np.empty(rows)
@@ -106,6 +106,9 @@ def plain(data: Path, rows: int) -> dict[str, float]:
             at += count
     widget: Any = pg.GraphicsLayoutWidget()
     curves = [widget.addPlot(row=row, col=0).plot(time_second, y) for row, y in enumerate((volt, ampere))]
+    for curve in curves if peaks else ():
+        curve.setDownsampling(auto=True, method="peak")
+        curve.setClipToView(True)
     _show(widget)
     app.processEvents()
     opened = time.perf_counter() - began
@@ -173,8 +176,8 @@ def main() -> None:
     what, data, *numbers = sys.argv[1:]
     if what == "ours":
         result = ours(Path(data), int(numbers[0]))
-    elif what == "plain":
-        result = plain(Path(data), int(numbers[0]))
+    elif what in ("plain", "peaks"):
+        result = plain(Path(data), int(numbers[0]), peaks=what == "peaks")
     elif what == "hold":
         result = hold(int(numbers[0]))
     else:

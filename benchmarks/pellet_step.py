@@ -1,14 +1,14 @@
-"""One integration step of the simulated pellet, beside PyBaMM's SPM where it is installed."""
+"""One integration step of the simulated pellet, beside PyBaMM's single particle model."""
 
 from __future__ import annotations
 
-import os
 import time
 from statistics import median
 
 import numpy as np
 
-from benchmarks.table import Row
+from benchmarks.others_environment import beside_other
+from benchmarks.table import Goal, Row
 from devices.sim.pellet import Pellet
 from devices.sim.pellet_parameters import PelletParameters
 
@@ -26,23 +26,7 @@ def pellet_step() -> list[Row]:
         pellet.terminal(np.array([end]))
         pellet.move_to(end)
         took.append(time.perf_counter() - began)
-    name, other = _pybamm_milliseconds()
+    pybamm = beside_other("PyBaMM SPM, one particle", "pybamm_step.py", {"steps": 200, "second": 8.0})
     what = "simulated pellet, 10 slices x 100 modes, ageing"
-    return [Row(what, median(took) * 1e3, "ms/step", name, other, "<= 0.2 ms")]
-
-
-def _pybamm_milliseconds() -> tuple[str, float | None]:
-    os.environ.setdefault("PYBAMM_DISABLE_TELEMETRY", "true")
-    try:
-        import pybamm
-    except ImportError:
-        return "PyBaMM SPM not installed (pip install .[crosscheck])", None
-    model = pybamm.lithium_ion.SPM({"working electrode": "positive"})
-    parameters = pybamm.ParameterValues("Xu2019")
-    simulation = pybamm.Simulation(model, parameter_values=parameters)
-    took = []
-    for _ in range(100):
-        began = time.perf_counter()
-        simulation.step(8.0)
-        took.append(time.perf_counter() - began)
-    return "PyBaMM SPM", median(took) * 1e3
+    meaning = "What a step of the simulated cell costs, hence how fast a simulated month goes by."
+    return [Row(what, median(took) * 1e3, "ms", meaning, (pybamm,), Goal(most=0.2))]

@@ -10,7 +10,7 @@ from statistics import median
 
 import event_model
 
-from benchmarks.table import Row
+from benchmarks.table import Beside, Goal, Row
 from labctl.journal_format import encode
 from labctl.run_index import INDEX_NAME
 from labctl.runs import RunQuery, list_runs
@@ -28,10 +28,11 @@ def run_listing() -> list[Row]:
         words = RunQuery(text="pressed 399")
         search = median(_seconds(lambda: list_runs(data, PAGE, words)) for _ in range(ROUNDS))
         assert (data / "runs" / INDEX_NAME).exists()
-    beside = "from the journals alone"
+    alternative = (Beside("from the journals alone", anew),)
+    meaning = "How long `labctl runs` takes in a data directory of many years."
     return [
-        Row("page of 20 of 10 000 runs", page, "s", beside, anew, "< 1 s"),
-        Row("search for words in 10 000 runs", search, "s", beside, anew, "< 1 s"),
+        Row("page of 20 of 10 000 runs", page, "s", meaning, alternative, Goal(most=1)),
+        Row("search for words in 10 000 runs", search, "s", meaning, alternative, Goal(most=1)),
     ]
 
 
@@ -48,7 +49,7 @@ def _make_runs(data: Path) -> None:
         )
         directory = data / "runs" / f"2026-01-{1 + number % 28:02d}" / run.start_doc["uid"]
         directory.mkdir(parents=True)
-        lines = encode("start", run.start_doc) + encode("stop", run.compose_stop())
+        lines = encode("start", dict(run.start_doc)) + encode("stop", dict(run.compose_stop()))
         (directory / "journal-0000.jsonl").write_bytes(lines)
 
 

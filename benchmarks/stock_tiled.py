@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -33,6 +34,8 @@ class StockServer:
 @contextmanager
 def stock_server(folder: Path) -> Iterator[StockServer]:
     """Serve a SQLite catalogue with the exporter of bluesky-tiled-plugins, until the block ends."""
+    for talkative in ("bluesky", "bluesky_tiled_plugins"):  # a TiledWriter whose server dies has much to say
+        logging.getLogger(talkative).setLevel(logging.CRITICAL)
     arguments = {
         "uri": f"sqlite:///{folder}/catalogue.db",
         "writable_storage": [f"file://localhost{folder}/files", f"sqlite:///{folder}/tables.db"],
