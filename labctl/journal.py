@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from labctl.column_names import check_names
 from labctl.errors import JournalError
 from labctl.files import open_to_append, sync
 from labctl.journal_alarms import AlarmStream, alarm_row
@@ -51,6 +52,7 @@ class Journal:
         test_time: Gives the `test_time_second` of an alarm; without it alarms of a run carry NaN.
         segment_limit_byte: A segment is left for the next one before it grows beyond this.
         sync_period_second: How long a document may stay off the medium.
+        any_names: Accept data keys that the document store cannot take as columns.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class Journal:
         test_time: Callable[[], float] | None = None,
         segment_limit_byte: int = SEGMENT_LIMIT_BYTE,
         sync_period_second: float = SYNC_PERIOD_SECOND,
+        any_names: bool = False,
     ) -> None:
-        self._data = Path(data_directory)
+        self._data, self._any_names = Path(data_directory), any_names
         self._segment_limit_byte, self._sync_period_second = segment_limit_byte, sync_period_second
         self._test_time = test_time or (lambda: float("nan"))
         self._lock = threading.RLock()  # writing
@@ -83,14 +86,17 @@ class Journal:
         """Write one document.
 
         Raises:
-            JournalError: It cannot be written, or the disk is full, or an earlier document could not be
-                brought to the medium: these two are told once.
+            JournalError: It cannot be written, or it is a descriptor with a data key that can be no column,
+                or the disk is full, or an earlier document could not be brought to the medium: these two are
+                told once.
         """
         if name == "start":
             self._start(doc)
         elif name == "stop":
             self._stop(doc)
         else:
+            if name == "descriptor" and not self._any_names:
+                check_names(doc)
             self._write(name, self._line(name, doc))
             if self._at_once(name, doc):
                 self._sync()

@@ -23,7 +23,8 @@ def export_runs(
     force: bool,
 ) -> int:
     """Write runs to files in `output`; the exit code."""
-    from labctl.export.run import check_format, export_run, runs_of_campaign
+    from labctl.export.campaign import runs_of_campaign
+    from labctl.export.run import check_format, export_run
     from labctl.store.client import Store
 
     check_format(format)

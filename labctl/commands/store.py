@@ -32,11 +32,15 @@ def show_status(data: Path | None, *, as_json: bool) -> int:
 
 def _service_table(directory: Path, status: dict[str, Any]) -> Table:
     table = Table(title=f"Document store of {directory}", title_justify="left", box=None, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     kind = "lab-wide" if status["lab_wide"] else "of this data directory"
     for name, value in (
         ("store", kind),
         ("running", f"yes, process {status['pid']}" if status["running"] else "no (labctl store serve)"),
         ("address", status["uri"] or "none"),
+        ("web interface", f"{status['web']}?api_key=KEY" if status["web"] else ""),
+        ("KEY", f"is in {status['key_file']}"),
         ("runs complete", str(status["complete"])),
         ("log", status["log"]),
         ("error", status["error"]),
@@ -73,12 +77,13 @@ def _letters_table(letters: dict[str, list[dict[str, str]]]) -> Table:
 def serve(data: Path | None) -> int:
     """Start it, or find the one that runs."""
     service = ensure_service(chosen_data(data))
-    write(f"document store at {service.uri} (process {service.pid}); the key is in its service.json")
+    key_file = service_status(chosen_data(data))["key_file"]
+    write(f"document store at {service.uri} (process {service.pid}); the key is in {key_file}")
     return 0
 
 
 def stop(data: Path | None) -> int:
     """End it."""
-    stop_service(existing_data(data))
-    write("document store ended")
+    was_running = stop_service(existing_data(data))
+    write("document store ended" if was_running else "the document store was not running")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def open_replay(
     theme: str,
     panel: str | None = None,
 ) -> int:
-    """The same window, fed from the store."""
+    """The same window, fed from the store; a run that is still going is followed when it has caught up."""
     options = _options("labctl replay", screenshot, size, theme, panel)
     if source not in _SOURCES:
         raise ConfigurationError("labctl replay", "--source", source, f"allowed are {', '.join(_SOURCES)}")
@@ -53,10 +54,13 @@ def open_replay(
 
     store = Store(directory)
     full_uid = store.resolve(uid)
+    read = partial(store.documents, full_uid, source=source)  # type: ignore[arg-type]  # checked above
+    goes_on = store.summary(full_uid).status == "running"
     return run_replay(
-        lambda: store.documents(full_uid, source=source),  # type: ignore[arg-type]  # checked above
+        read,
         speed=factor,
         title=f"replay {full_uid[:8]}",
+        live=(lambda halt: read(live=True, halt=halt)) if goes_on else None,
         **options,
     )
 

@@ -11,9 +11,6 @@ from labctl.export.content import SAMPLES, RunContent, read_content
 from labctl.export.files import file_stem, refuse_existing, written_whole
 from labctl.export.metadata import metadata_json, run_metadata
 from labctl.export.spectra import spectra
-from labctl.journal_ends import first_document
-from labctl.run_query import RunQuery
-from labctl.runs import list_runs
 from labctl.store.client import Store
 
 Format = Literal["bdf", "parquet", "csv", "xlsx", "hdf5"]
@@ -61,20 +58,6 @@ def check_format(format: str) -> None:
     """Raise ConfigurationError for what is no format."""
     if format not in FORMATS:
         raise ConfigurationError("export", "format", format, f"must be one of {', '.join(FORMATS)}")
-
-
-def runs_of_campaign(store: Store, campaign_uid: str) -> list[str]:
-    """The uids of all runs whose start document names this campaign, oldest first.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    runs = list_runs(store.data_directory, query=RunQuery(text=campaign_uid))
-    found = [run.uid for run in runs if first_document(run.directory).get("campaign_uid") == campaign_uid]
-    if not found:
-        where = str(store.data_directory)
-        raise ConfigurationError(where, "campaign", campaign_uid, "no run has this campaign_uid")
-    return found[::-1]
 
 
 class _Export:

@@ -1,18 +1,21 @@
-"""Battery Data Format as CSV: the first row holds labels, units are fixed, current > 0 charges."""
+"""Battery Data Format as CSV or Parquet: columns have its labels, units are fixed, current > 0 charges."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.errors import ConfigurationError
 from labctl.export.bdf_terms import ENVIRONMENT, REQUIRED, TERMS, Term, term_of_heading
-from labctl.importers.rows import FileRows, Floats
+from labctl.importers.parquet import ParquetTable, is_parquet
+from labctl.importers.rows import FileRows, Floats, Integers
 from labctl.importers.table import Kind, read_columns
-from labctl.importers.text import TextFile
+from labctl.importers.text import TextFile, file_hash
 
 _FLOATS = ("voltage_volt", "current_ampere", *ENVIRONMENT)
 _STEP_TYPES = {  # words that the format's ontology gives as common, and labctl's own
@@ -29,26 +32,47 @@ _STEP_TYPES = {  # words that the format's ontology gives as common, and labctl'
 
 
 def read_bdf(path: Path) -> FileRows:
-    """The rows of a BDF file in CSV (separated by comma or tab, decimal point).
+    """The rows of a BDF file: Parquet, or CSV separated by comma or tab with a decimal point, also gzipped.
 
     Raises:
-        ConfigurationError: names file, line, field and what is allowed.
+        ConfigurationError: names file, line (row of a Parquet file), field and what is allowed.
     """
+    return _read_parquet(path) if is_parquet(path) else _read_text(path)
+
+
+def _read_text(path: Path) -> FileRows:
     file = TextFile(path, "utf-8")
     lines = file.lines()
     heading_line = next(lines, "")
     separator = "\t" if "\t" in heading_line else ","
     headings = [heading.strip().strip('"') for heading in heading_line.split(separator)]
-    terms, notices = _terms(file, headings)
+    terms, notices = _terms(f"{path}, line 1", headings)
     wanted: dict[int, Kind] = {position: _kind(term) for position, term in terms.items()}
     columns, numbers = read_columns(
         file, lines, headings, wanted, separator=separator, decimal=".", quoted=True
     )
     found = {terms[position].name: values for position, values in columns.items()}
+    return _rows(path, file.sha256, found, numbers, notices)
+
+
+def _read_parquet(path: Path) -> FileRows:
+    digest = file_hash(path)
+    with ParquetTable(path) as table:
+        terms, notices = _terms(str(path), table.headings)
+        wanted: dict[str, Kind] = {table.headings[position]: _kind(term) for position, term in terms.items()}
+        columns = table.columns(wanted)
+    found = {term.name: columns[table.headings[position]] for position, term in terms.items()}
+    numbers = np.arange(1, len(next(iter(found.values()))) + 1)
+    return replace(_rows(path, digest, found, numbers, notices), line_word="row")
+
+
+def _rows(
+    path: Path, sha256: str, found: dict[str, NDArray[Any]], numbers: Integers, notices: list[str]
+) -> FileRows:
     time, start = _time(found)
     return FileRows(
         path=path,
-        sha256=file.sha256,
+        sha256=sha256,
         format="bdf",
         technique="bdf",
         line_number=numbers,
@@ -71,7 +95,7 @@ def looks_like_bdf(heading_line: str) -> bool:
     return {"voltage_volt", "current_ampere"} <= names
 
 
-def _terms(file: TextFile, headings: list[str]) -> tuple[dict[int, Term], list[str]]:
+def _terms(where: str, headings: list[str]) -> tuple[dict[int, Term], list[str]]:
     terms: dict[int, Term] = {}
     unknown: list[str] = []
     for position, heading in enumerate(headings):
@@ -79,7 +103,7 @@ def _terms(file: TextFile, headings: list[str]) -> tuple[dict[int, Term], list[s
         if term is None:
             unknown.append(heading)
         elif any(term.name == other.name for other in terms.values()):
-            raise file.error("heading", heading, f"{term.label} is given twice")
+            raise ConfigurationError(where, "heading", heading, f"{term.label} is given twice")
         else:
             terms[position] = term
     names = {term.name for term in terms.values()}
@@ -87,7 +111,7 @@ def _terms(file: TextFile, headings: list[str]) -> tuple[dict[int, Term], list[s
         instead = name == "test_time_second" and "unix_time_second" in names
         if name not in names and not instead:
             have = ", ".join(itertools.islice(headings, 12)) or "nothing"
-            raise file.error("heading", TERMS[name].label, f"is missing; the file has {have}")
+            raise ConfigurationError(where, "heading", TERMS[name].label, f"is missing; the file has {have}")
     return terms, [f"columns not taken over: {', '.join(unknown)}"] if unknown else []
 
 
@@ -112,7 +136,7 @@ def _time(found: dict[str, NDArray[Any]]) -> tuple[Floats, float | None]:
 def _step_types(values: NDArray[Any] | None, notices: list[str]) -> NDArray[Any] | None:
     if values is None:
         return None
-    words = {word: _STEP_TYPES.get(str(word).lower(), "") for word in np.unique(values.astype(str))}
+    words = {word: _STEP_TYPES.get(word.lower(), "") for word in sorted({str(value) for value in values})}
     if unknown := [word for word, known in words.items() if word and not known]:
         notices.append(f"step types of the file that labctl has no word for: {', '.join(unknown)}")
     return np.array([words[str(value)] for value in values], dtype=object)

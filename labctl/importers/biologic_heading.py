@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from math import nan, sqrt
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.importers.biologic_dates import is_date, started_at, without_dates
 from labctl.importers.rows import Floats
 from labctl.importers.table import Decimal, parse_number
 from labctl.importers.text import TextFile
@@ -31,11 +31,12 @@ TECHNIQUES = {
     "Constant Current": "cc",
     "Constant Voltage": "cv",
 }
-_STARTED = re.compile(
-    r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}) (\d{1,2})[:.](\d{2})[:.](\d{2})(?:[.,](\d{1,6}))?", re.ASCII
-)
 _DEVICE = re.compile(r"(?P<model>.+?)\s*(?:\(SN (?P<serial>[^)]*)\))?")
-_AMPERE = {"A": 1.0, "mA": 1e-3, "\N{MICRO SIGN}A": 1e-6, "uA": 1e-6, "nA": 1e-9, "pA": 1e-12}
+_MICRO = "\N{MICRO SIGN}"
+_AMPERE = {"A": 1.0, "mA": 1e-3, f"{_MICRO}A": 1e-6, "uA": 1e-6, "nA": 1e-9, "pA": 1e-12}
+_AMPERE[f"{_MICRO}A".encode().decode("cp1252")] = 1e-6  # as in a file that an editor has saved as UTF-8
+_NO_TECHNIQUE = "mpt"
+_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Heading:
     start_unix_second: float | None
     device: dict[str, str]
     notices: tuple[str, ...]
+    first_row: str
+
+    def gives_dates(self, place: int) -> bool:
+        """Whether a column has dates (EC-Lab's "absolute" time) instead of numbers."""
+        return is_date(next(iter(self.first_row.split("\t")[place:]), ""))
 
     def amplitude(self, sequence: NDArray[Any] | None, rows: int) -> tuple[str, Floats]:
         """Unit and rms value of the excitation of each row; "" and NaN where the settings do not tell it.
@@ -61,7 +67,12 @@ class Heading:
         if volts:
             return "V", _of_rows([value / 1e3 / sqrt(2) for value in volts], sequence, rows)
         currents, units = self._setting("Ia"), self._words("unit Ia")
-        if currents and len(units) == len(currents) and all(unit in _AMPERE for unit in units):
+        if (
+            set(self._words("Ia/Va")) <= {"Ia"}
+            and currents
+            and len(units) == len(currents)
+            and all(unit in _AMPERE for unit in units)
+        ):
             scaled = [v * _AMPERE[unit] / sqrt(2) for v, unit in zip(currents, units, strict=True)]
             return "A", _of_rows(scaled, sequence, rows)
         return {"geis": "A", "peis": "V"}.get(self.technique, ""), np.full(rows, nan)
@@ -72,8 +83,10 @@ class Heading:
         return [value for value in values if value is not None] if None not in values else []
 
     def _words(self, name: str) -> list[str]:
-        start = f"{name} "
-        return next((line[len(start) :].split() for line in self.lines if line.startswith(start)), [])
+        """What stands behind the name of a setting, however many blanks are within the name."""
+        start = name.split()
+        words = (line.split() for line in self.lines)
+        return next((found[len(start) :] for found in words if found[: len(start)] == start), [])
 
 
 def _of_rows(values: Sequence[float], sequence: NDArray[Any] | None, rows: int) -> Floats:
@@ -88,8 +101,11 @@ def _of_rows(values: Sequence[float], sequence: NDArray[Any] | None, rows: int) 
 def read_heading(file: TextFile, lines: Iterator[str]) -> tuple[Heading, Iterator[str]]:
     """Everything above the data, with the decimal sign of the data, and the lines of data.
 
+    A file may have no heading at all: then technique, instrument, start and settings are not known. Columns
+    behind one without a name have no data.
+
     Raises:
-        ConfigurationError: this is no such file, or one of a technique that labctl has no words for.
+        ConfigurationError: this is no such file.
     """
     kind = next(lines, "")
     if kind.strip() not in _KINDS:
@@ -99,26 +115,30 @@ def read_heading(file: TextFile, lines: Iterator[str]) -> tuple[Heading, Iterato
     columns = (next(lines, "")).split("\t")
     if file.line_number != count or len(columns) < 2:
         raise file.error("Nb header lines", count, "that line must name the columns, separated by tabs")
-    if not columns[-1].strip():
-        columns.pop()
+    columns = [column.strip() for column in columns]
+    if "" in columns:
+        columns = columns[: columns.index("")]
     text = [line.rstrip() for line in above]
     first = next(lines, "")
-    started, notices = _started(text)
+    technique, unknown = _technique(text)
+    started, notices = started_at(_value(text, "Acquisition started on"))
     return Heading(
-        technique=_technique(file, text),
-        columns=[column.strip() for column in columns],
+        technique=technique,
+        columns=columns,
         columns_line=count,
         lines=tuple(text),
         decimal=_decimal(file, first),
         start_unix_second=started,
         device=_device(text),
-        notices=tuple(notices),
+        notices=(*unknown, *notices),
+        first_row=first,
     ), chain([first], lines) if first else lines
 
 
 def _decimal(file: TextFile, first_row: str) -> Decimal:
     """The decimal sign of the first row of data."""
-    signs = {sign for sign in (".", ",") if sign in first_row}
+    numbers = "\t".join(without_dates(first_row.split("\t")))
+    signs = {sign for sign in (".", ",") if sign in numbers}
     if len(signs) == 2:
         raise file.error("row", first_row[:80], "has both '.' and ',': which one is the decimal sign?")
     return "," if signs == {","} else "."
@@ -133,13 +153,16 @@ def _line_count(file: TextFile, line: str) -> int:
     return count
 
 
-def _technique(file: TextFile, lines: Sequence[str]) -> str:
+def _technique(lines: Sequence[str]) -> tuple[str, list[str]]:
+    """The technique in short, and what should be known about it."""
     name = next((line.strip() for line in lines if line.strip()), "")
     for known, short in TECHNIQUES.items():
         if name == known or (short == "gcpl" and name.startswith(known)):
-            return short
-    allowed = f"must be one of {', '.join(TECHNIQUES)}"
-    raise file.error("technique", name[:80], allowed)
+            return short, []
+    if not name:
+        return _NO_TECHNIQUE, ["the file has no heading: technique, instrument and settings are not known"]
+    slug = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[:_LONGEST_NAME].strip("-") or _NO_TECHNIQUE
+    return slug, [f"technique {name[:80]!r} is none that labctl knows: read by its columns"]
 
 
 def _value(lines: Sequence[str], name: str) -> str:
@@ -159,23 +182,3 @@ def _device(lines: Sequence[str]) -> dict[str, str]:
         "software": software.removesuffix("(software)").strip(),
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _started(lines: Sequence[str]) -> tuple[float | None, list[str]]:
-    """Wall time of the start in the time zone of this computer, which the file does not tell."""
-    text = _value(lines, "Acquisition started on")
-    match = _STARTED.fullmatch(text)
-    if match is None:
-        return None, [f"when it was measured is not known ({text!r})" if text else "the file has no date"]
-    first, second = int(match[1]), int(match[2])
-    day_first = "." in text[:3] or first > 12
-    month, day = (second, first) if day_first else (first, second)
-    microsecond = int((match[7] or "0").ljust(6, "0"))
-    clock = (int(match[3]), month, day, int(match[4]), int(match[5]), int(match[6]), microsecond)
-    try:
-        started = datetime(*clock).astimezone()
-    except ValueError:
-        return None, [f"when it was measured is not known ({text!r})"]
-    doubtful = first <= 12 and second <= 12 and first != second and not day_first
-    note = [f"the date {text!r} was read as month/day/year"] if doubtful else []
-    return started.timestamp(), note

@@ -4,12 +4,14 @@ The file begins with its kind and the number of its heading lines; the last of t
 separated by tabs; numbers have the decimal sign of the computer that exported them. Current is in mA and
 positive where the working electrode is oxidised, which charges a cell whose working electrode is the cathode;
 -Im(Z) is given, and turned here. `mode` is 1 while the current is controlled, 2 while the voltage is, 3 at
-rest; rows with a frequency above 0 are points of a spectrum, all others are samples.
+rest; rows with a frequency above 0 are points of a spectrum, all others are samples. The programs write no
+line end behind the last row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.importers.biologic_dates import elapsed_second, started_at
 from labctl.importers.biologic_heading import Heading, read_heading
-from labctl.importers.generic_csv import sweeps
+from labctl.importers.biologic_steps import RESTING, spectrum_key, step_key, step_types
 from labctl.importers.rows import FileRows, Floats, Integers
 from labctl.importers.table import Kind, read_columns
 from labctl.importers.text import TextFile, line_error
 
 _ENCODING = "cp1252"
+_WHOLE_NUMBER = re.compile(r"[-+]?\d[.,]\d+E[-+]\d{3}", re.ASCII)  # exponents have three digits, always
 
 
 @dataclass(frozen=True)
@@ -35,21 +39,17 @@ class _Quantity:
     kind: Kind = "number"
 
 
-_DEGREES = (
-    "Temperature/\N{DEGREE SIGN}C",
-    "Temperature/C",
-    "Temperature/\N{LATIN SMALL LETTER O WITH STROKE}C",
-)
 _QUANTITIES = {
     "test_time_second": _Quantity(("time/s",), kind="required_number"),
-    "voltage_volt": _Quantity(("Ecell/V", "Ewe-Ece/V", "<Ewe>/V", "Ewe/V")),
+    "voltage_volt": _Quantity(("Ecell/V", "Ewe-Ece/V", "<Ewe-Ece>/V", "<Ewe>/V", "Ewe/V")),
     "current_ampere": _Quantity(("<I>/mA", "I/mA"), over=1e3),
     "frequency_hertz": _Quantity(("freq/Hz",)),
     "real_impedance_ohm": _Quantity(("Re(Z)/Ohm",)),
     "imaginary_impedance_ohm": _Quantity(("-Im(Z)/Ohm",), over=-1.0),
-    "temperature_t1_celsius": _Quantity(_DEGREES),
+    "temperature_t1_celsius": _Quantity(("Temperature/\N{DEGREE SIGN}C",)),
     "mode": _Quantity(("mode",), kind="integer"),
     "sequence": _Quantity(("Ns",), kind="integer"),
+    "sequence_changes": _Quantity(("Ns changes",), kind="integer"),
     "half_cycle": _Quantity(("half cycle",), kind="integer"),
     "cycle_count": _Quantity(("cycle number",), kind="integer"),
     "spectrum_cycle": _Quantity(("z cycle",), kind="integer"),
@@ -63,7 +63,8 @@ _FLOATS = (
     "imaginary_impedance_ohm",
     "temperature_t1_celsius",
 )
-_CURRENT_CONTROLLED, _VOLTAGE_CONTROLLED, _RESTING = 1, 2, 3
+# Text exports that other programs have saved again have other characters for the degree sign.
+_DEGREES = re.compile(r"Temperature/[^\x00-\x7f]{0,3}C")
 
 
 def read_mpt(path: Path) -> FileRows:
@@ -72,19 +73,28 @@ def read_mpt(path: Path) -> FileRows:
     Raises:
         ConfigurationError: names file, line, field and what is allowed.
     """
-    file = TextFile(path, _ENCODING)
-    heading, rows = read_heading(file, file.lines())
+    file = TextFile(path, _ENCODING, any_bytes=True, may_end_open=True)
+    heading, lines = read_heading(file, file.lines())
     places = _places(heading.columns)
     _require(path, heading, places)
+    notices = [*heading.notices, *_other_impedances(heading.columns, places)]
     wanted: dict[int, Kind] = {place: _QUANTITIES[name].kind for name, place in places.items()}
+    if heading.gives_dates(places["test_time_second"]):
+        wanted[places["test_time_second"]] = "text"
+    rows = _whole_rows(file, lines, len(heading.columns), wanted, notices)
     columns, numbers = read_columns(
         file, rows, heading.columns, wanted, separator="\t", decimal=heading.decimal, quoted=False
     )
-    found = {name: _in_our_units(name, columns[place]) for name, place in places.items()}
+    time, start = _times(path, columns[places["test_time_second"]], numbers, heading, notices)
+    found = {
+        name: _in_our_units(name, columns[place])
+        for name, place in places.items()
+        if name != "test_time_second"
+    }
     values = {name: found[name] for name in _FLOATS if name in found}
     spectral = values["frequency_hertz"] > 0 if "frequency_hertz" in values else np.zeros(len(numbers), bool)
-    if "current_ampere" not in values:  # open circuit: the file has no column for what is 0
-        values["current_ampere"] = np.zeros(len(numbers))
+    if "current_ampere" not in values:
+        values["current_ampere"] = _no_current(path, heading, found.get("mode"), numbers)
     unit, amplitudes = heading.amplitude(found.get("sequence"), len(numbers))
     values["amplitude_rms"] = np.where(spectral, amplitudes, np.nan)
     voltage = heading.columns[places["voltage_volt"]]
@@ -94,25 +104,67 @@ def read_mpt(path: Path) -> FileRows:
         format="mpt",
         technique=heading.technique,
         line_number=numbers,
-        test_time_second=found["test_time_second"],
+        test_time_second=time,
         columns=values,
         is_impedance=spectral if spectral.any() else None,
-        spectrum_key=_spectrum_key(found, values, spectral) if spectral.any() else None,
+        spectrum_key=spectrum_key(found, values, spectral) if spectral.any() else None,
         impedance_kind="geis" if unit == "A" else "peis",
         amplitude_unit=unit,
-        step_key=_step_key(found),
-        step_type=_step_types(found, values["current_ampere"]),
+        step_key=step_key(found, values["current_ampere"]),
+        step_type=step_types(found, values["current_ampere"]),
         cycle_count=found.get("cycle_count"),
         status=found.get("status"),
-        start_unix_second=heading.start_unix_second,
+        start_unix_second=start,
         devices={"cycler": heading.device},
         about={"heading": list(heading.lines), "voltage_column": voltage},
-        notices=list(heading.notices),
+        notices=notices,
     )
+
+
+def _whole_rows(
+    file: TextFile, lines: Iterator[str], fields: int, wanted: Mapping[int, Kind], notices: list[str]
+) -> Iterator[str]:
+    """The rows without empty ones; the last one only if it cannot have been cut off."""
+    empty = 0
+    for line in lines:
+        if not line.strip():
+            empty += 1
+        elif not file.ends_open or _is_whole(file, line.split("\t"), fields, wanted):
+            yield line
+        else:
+            notices.append(f"line {file.line_number}, the last one, was left out: it may have been cut off")
+    if empty:
+        notices.append(f"{empty} empty line(s) between or behind the rows")
+
+
+def _is_whole(file: TextFile, last: Sequence[str], fields: int, wanted: Mapping[int, Kind]) -> bool:
+    """Whether nothing that is read can be missing from a row without line end."""
+    if len(last) < fields:
+        raise file.error("row", None, f"the file ends within it, after {len(last)} of {fields} fields")
+    return fields - 1 not in wanted or _WHOLE_NUMBER.fullmatch(last[fields - 1]) is not None
+
+
+def _times(
+    path: Path, found: NDArray[Any], lines: Integers, heading: Heading, notices: list[str]
+) -> tuple[Floats, float | None]:
+    """Test time, and the wall time of its zero."""
+    if found.dtype.kind != "O":
+        return found, heading.start_unix_second
+    if found.size and heading.start_unix_second is None:
+        notices.extend(started_at(str(found[0]))[1])
+    return elapsed_second(path, found, lines, "time/s")
+
+
+def _other_impedances(columns: Sequence[str], places: Mapping[str, int]) -> list[str]:
+    others = [name for name in columns if name.startswith(("Re(Zce)", "Re(Zwe-ce)"))]
+    if "real_impedance_ohm" not in places or not others:
+        return []
+    return [f"the impedance is that of the working electrode, Re(Z); not taken over: {', '.join(others)}"]
 
 
 def _places(headings: Sequence[str]) -> dict[str, int]:
     """Where each quantity stands: the first of its headings that the file has."""
+    headings = [_DEGREES.sub("Temperature/\N{DEGREE SIGN}C", heading) for heading in headings]
     places = {}
     for name, quantity in _QUANTITIES.items():
         found = [headings.index(heading) for heading in quantity.headings if heading in headings]
@@ -123,7 +175,7 @@ def _places(headings: Sequence[str]) -> dict[str, int]:
 
 def _require(path: Path, heading: Heading, places: Mapping[str, int]) -> None:
     needed = ["test_time_second", "voltage_volt"]
-    if heading.technique != "ocv":
+    if heading.technique != "ocv" and "mode" not in places:
         needed.append("current_ampere")
     impedance = ("frequency_hertz", "real_impedance_ohm", "imaginary_impedance_ohm")
     if heading.technique in ("peis", "geis") or any(name in places for name in impedance):
@@ -139,35 +191,15 @@ def _require(path: Path, heading: Heading, places: Mapping[str, int]) -> None:
         raise line_error(path, heading.columns_line, "heading", twice[0], "is given twice")
 
 
+def _no_current(path: Path, heading: Heading, mode: Integers | None, lines: Integers) -> Floats:
+    """The current of a file at open circuit, which has no column for what is 0."""
+    flowing = np.flatnonzero(mode != RESTING) if mode is not None and heading.technique != "ocv" else []
+    if len(flowing):
+        where, one_of = int(lines[flowing[0]]), " or ".join(_QUANTITIES["current_ampere"].headings)
+        raise line_error(path, where, "heading", one_of, "is missing, and by its mode this row is no rest")
+    return np.zeros(len(lines))
+
+
 def _in_our_units(name: str, values: NDArray[Any]) -> NDArray[Any]:
     over = _QUANTITIES[name].over
     return values if over == 1.0 else values / over
-
-
-def _step_key(found: Mapping[str, NDArray[Any]]) -> Integers | None:
-    """A number that changes with sequence, control and half cycle; None if the file says none of it."""
-    parts = [found[name] for name in ("sequence", "mode", "half_cycle") if name in found]
-    if not parts or "mode" not in found:
-        return None
-    return np.unique(np.stack(parts), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
-
-
-def _spectrum_key(
-    found: Mapping[str, NDArray[Any]], values: Mapping[str, Floats], spectral: NDArray[np.bool_]
-) -> Integers:
-    parts = [sweeps(values["frequency_hertz"], spectral)]
-    parts += [found[name] for name in ("sequence", "cycle_count", "spectrum_cycle") if name in found]
-    return np.unique(np.stack(parts), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
-
-
-def _step_types(found: Mapping[str, NDArray[Any]], current: Floats) -> NDArray[Any] | None:
-    """What `mode` and the sign of the current say; "" where there is no current to tell the direction."""
-    mode = found.get("mode")
-    if mode is None:
-        return None
-    types = np.array([""] * len(mode), dtype=object)
-    types[mode == _RESTING] = "rest"
-    for control, name in ((_CURRENT_CONTROLLED, "cc"), (_VOLTAGE_CONTROLLED, "cv")):
-        types[(mode == control) & (current > 0)] = f"{name}_charge"
-        types[(mode == control) & (current < 0)] = f"{name}_discharge"
-    return types

@@ -39,6 +39,7 @@ class FileRows:
         devices: of the start document.
         about: further keys of what the start document says about the import.
         notices: what the person should know.
+        line_word: what `line_number` counts, "line" or "row".
     """
 
     path: Path
@@ -62,6 +63,7 @@ class FileRows:
     devices: dict[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    line_word: str = "line"
 
     def __len__(self) -> int:
         return len(self.test_time_second)
@@ -88,10 +90,10 @@ _PER_ROW = (
 )
 
 
-def lines_text(lines: Integers, most: int = 12) -> str:
-    """Line numbers as people write them: "3", "3 to 7", "3, 9 and 40 more"."""
+def lines_text(lines: Integers, word: str = "line", most: int = 12) -> str:
+    """Line numbers as people write them: "line 3", "lines 3 to 7", "lines 3, 9 and 40 more"."""
     shown = [str(line) for line in lines[:most]]
     if len(lines) > 2 and lines[-1] - lines[0] == len(lines) - 1:
-        return f"lines {lines[0]} to {lines[-1]}"
+        return f"{word}s {lines[0]} to {lines[-1]}"
     rest = f" and {len(lines) - most} more" if len(lines) > most else ""
-    return ("lines " if len(lines) > 1 else "line ") + ", ".join(shown) + rest
+    return (f"{word}s " if len(lines) > 1 else f"{word} ") + ", ".join(shown) + rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,12 @@ from labctl.importers.bdf import looks_like_bdf, read_bdf
 from labctl.importers.biologic_mpt import read_mpt
 from labctl.importers.column_map import ColumnMap
 from labctl.importers.generic_csv import read_csv
+from labctl.importers.parquet import ParquetTable, is_parquet
 from labctl.importers.rows import FileRows
 from labctl.importers.run_writer import remove_leftovers, write_run
 from labctl.importers.sidecar import Sidecar, read_sidecar
 from labctl.importers.streams import streams_of
-from labctl.importers.text import file_hash
+from labctl.importers.text import file_hash, opened, unreadable
 from labctl.journal_ends import first_document
 from labctl.platform import FileLock
 from labctl.records import load_record
@@ -123,23 +125,32 @@ def _read(path: Path, format: str, columns: Path | None) -> FileRows:
 
 
 def _format_of(path: Path) -> str:
-    """What a file is, by its first line."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTE)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(str(path), "file", None, f"cannot be read ({reason})") from None
-    first = head.decode("utf-8-sig", errors="replace").split("\n", 1)[0].strip()
+    """What a file is, by its first line, or by the columns of a Parquet file."""
+    if is_parquet(path):
+        with ParquetTable(path) as table:
+            first = ",".join(table.headings)
+    else:
+        first = _first_line(path)
     if first.endswith("ASCII FILE"):
         return "mpt"
     if looks_like_bdf(first):
         return "bdf"
     allowed = (
-        "is neither a BioLogic text export (.mpt) nor BDF, whose first row names Test Time / s, Voltage / V "
-        "and Current / A; for other tables write a column map and give it with --columns"
+        "is neither a BioLogic text export (.mpt) nor BDF (CSV or Parquet), which names Test Time / s, "
+        "Voltage / V and Current / A; for other tables write a column map and give it with --columns"
     )
     raise ConfigurationError(f"{path}, line 1", "kind", first[:80], allowed)
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            first = file.read(2)
+            file.seek(0)
+            head = opened(file, first).read(_HEAD_BYTE)
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from None
+    return head.decode("utf-8-sig", errors="replace").split("\n", 1)[0].strip()
 
 
 def _start(rows: FileRows, cell: Cell | None, sidecar: Sidecar | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,19 @@ class Sidecar:
 
 
 def sidecar_path(path: Path) -> Path:
-    """Where the metadata of a BDF file is: `x.bdf.csv` has `x.bdf.metadata.json`."""
+    """Where the metadata of a BDF file is: `x.bdf.csv` and `x.bdf.csv.gz` have `x.bdf.metadata.json`."""
+    path = path.with_suffix("") if path.suffix == ".gz" else path
     return path.with_suffix(".metadata.json")
 
 
 def read_sidecar(path: Path, rows: FileRows) -> Sidecar | None:
     """The metadata beside a file; None without it. One that is damaged or not of labctl is noted."""
     place = sidecar_path(path)
+    stem = place.name.removesuffix(".bdf.metadata.json")
+    if rows.format == "bdf" and (spectra := list(path.parent.glob(f"{glob.escape(stem)}.eis-*.csv"))):
+        rows.notices.append(
+            f"BDF has no impedance: {len(spectra)} file(s) {stem}.eis-*.csv beside it were not read"
+        )
     if rows.format != "bdf" or not place.is_file() or place.stat().st_size > _LARGEST_BYTE:
         return None
     try:

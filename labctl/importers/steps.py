@@ -44,7 +44,7 @@ def _counted(rows: FileRows, stretch: Integers) -> Integers:
     elif rows.step_key is not None:
         keys.append(rows.step_key)
     else:
-        keys.append(_current_class(rows))
+        keys.append(current_class(rows.columns["current_ampere"]))
     begins = np.zeros(len(rows), dtype=bool)
     if rows.is_impedance is not None:  # within a spectrum only its own key counts
         keys[-1] = np.where(rows.is_impedance, 0, keys[-1])
@@ -58,9 +58,8 @@ def _differs(own: Integers, counted: Integers) -> bool:
     return len(np.unique(own)) != len(np.unique(counted))
 
 
-def _current_class(rows: FileRows) -> Integers:
+def current_class(current: Floats) -> Integers:
     """-1, 0 or 1 for discharge, rest and charge; a row without a valid current is as the one before it."""
-    current = rows.columns["current_ampere"]
     valid = np.isfinite(current)
     if not valid.any():
         return np.zeros(len(current), dtype=np.int64)
@@ -76,7 +75,7 @@ def type_steps(rows: FileRows, step_count: Integers) -> NDArray[Any]:
     types = np.array([""] * len(rows), dtype=object) if rows.step_type is None else rows.step_type.copy()
     if rows.is_impedance is not None:
         types[rows.is_impedance] = rows.impedance_kind
-    classes, inferred = _current_class(rows), 0
+    classes, inferred = current_class(rows.columns["current_ampere"]), 0
     for begin, end in _spans(step_count):
         if (types[begin:end] == "").any():
             types[begin:end] = _looks_like(rows, classes, begin, end)

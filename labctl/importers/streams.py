@@ -86,7 +86,8 @@ def _counts(values: Integers | None, length: int) -> Integers:
 
 
 def _where(columns: Stream, mask: NDArray[np.bool_]) -> Stream:
-    return {name: values[mask] for name, values in columns.items()}
+    whole = bool(mask.all())  # no copy of what is taken over as it is
+    return {name: values if whole else values[mask] for name, values in columns.items()}
 
 
 def _impedance(rows: FileRows, common: Stream, spectral: NDArray[np.bool_]) -> Stream:

@@ -55,11 +55,12 @@ def read_columns(
         ConfigurationError: a row with too few or too many fields, or a field that is not what it must be.
     """
     parts: dict[int, list[NDArray[Any]]] = {position: [] for position in wanted}
-    numbers: list[int] = []
+    numbers: list[NDArray[np.int64]] = []
+    words: dict[str, str] = {}
     rows = _rows(file, lines, len(headings), separator, quoted=quoted)
     while block := list(islice(rows, _BLOCK_ROWS)):
         at = [line for line, _ in block]
-        numbers += at
+        numbers.append(np.array(at, dtype=np.int64))
         columns = list(zip(*(row for _, row in block), strict=True))
         for position, kind in wanted.items():
             found = _convert(columns[position], kind, decimal)
@@ -67,12 +68,16 @@ def read_columns(
                 allowed = _ALLOWED[kind].format(decimal)
                 value = columns[position][found]
                 raise line_error(file.path, at[found], headings[position], value[:60], allowed)
+            if kind == "text":  # one object per word, not per row
+                found = np.array([words.setdefault(word, word) for word in found], dtype=object)
             parts[position].append(found)
-    joined = {
-        position: np.concatenate(arrays) if arrays else np.empty(0, _DTYPE.get(wanted[position], float))
-        for position, arrays in parts.items()
-    }
-    return joined, np.array(numbers, dtype=np.int64)
+    joined = {position: joined_parts(parts.pop(position), wanted[position]) for position in wanted}
+    return joined, joined_parts(numbers, "integer")
+
+
+def joined_parts(parts: list[NDArray[Any]], kind: Kind) -> NDArray[Any]:
+    """One array of all parts of a column, which may be none."""
+    return np.concatenate(parts) if parts else np.empty(0, _DTYPE.get(kind, float))
 
 
 def _rows(

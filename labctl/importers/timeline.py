@@ -51,7 +51,7 @@ def straighten(rows: FileRows) -> tuple[Integers, list[Gap]]:
 def _refuse_negative(rows: FileRows) -> None:
     bad = np.flatnonzero(rows.test_time_second < 0)
     if bad.size:
-        where = f"{rows.path}, line {rows.line_number[bad[0]]}"
+        where = f"{rows.path}, {rows.line_word} {rows.line_number[bad[0]]}"
         value = float(rows.test_time_second[bad[0]])
         raise ConfigurationError(where, "test time", value, "must not be below 0 s")
 
@@ -105,7 +105,7 @@ def _comes_late(time: Floats, rows: NDArray[np.intp], place: int, last_second: f
 
 def _note(rows: FileRows, left_out: NDArray[np.bool_], why: str) -> None:
     if left_out.any():
-        lines = lines_text(rows.line_number[left_out])
+        lines = lines_text(rows.line_number[left_out], rows.line_word)
         rows.notices.append(f"{int(left_out.sum())} row(s) left out, {why}: {lines}")
 
 
@@ -116,7 +116,7 @@ def _move_stretches(rows: FileRows, stretch: Integers) -> list[Gap]:
     if stretch[-1] > MOST_STRETCHES:
         line = rows.line_number[np.flatnonzero(np.diff(stretch))[0] + 1]
         allowed = f"goes back {stretch[-1]} times, here first; this is no elapsed time"
-        raise ConfigurationError(f"{rows.path}, line {line}", "test time", None, allowed)
+        raise ConfigurationError(f"{rows.path}, {rows.line_word} {line}", "test time", None, allowed)
     time, gaps = rows.test_time_second.copy(), []
     for number in range(1, int(stretch[-1]) + 1):
         here = stretch == number
@@ -125,7 +125,8 @@ def _move_stretches(rows: FileRows, stretch: Integers) -> list[Gap]:
         time[here] += last_second + STRETCH_APART_SECOND - time[first]
         gaps.append(Gap(float(time[first]), back, int(rows.line_number[first])))
         rows.notices.append(
-            f"the clock goes back by {back:g} s at line {gaps[-1].line}: how much time passed is not known; "
+            f"the clock goes back by {back:g} s at {rows.line_word} {gaps[-1].line}: "
+            "how much time passed is not known; "
             f"test time goes on at {gaps[-1].test_time_second:.3f} s in a new step"
         )
     rows.test_time_second = time

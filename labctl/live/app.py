@@ -102,6 +102,7 @@ def run_replay(
     size: tuple[int, int] = _SIZE,
     theme: str = "system",
     panels: Sequence[str] = (),
+    live: Callable[[threading.Event], Iterator[Document]] | None = None,
 ) -> int:
     """Show the documents of one run in the window and return when it is closed.
 
@@ -113,6 +114,8 @@ def run_replay(
         size: Width and height in pixels.
         theme: "system", "dark" or "light".
         panels: Show these panels (see `PANELS`) and no others; none for those that fit the run.
+        live: Of a run that is still going: the same documents, then what comes until the event is set; a
+            picture shows what there is now.
 
     Returns:
         Exit code, 0.
@@ -129,7 +132,7 @@ def run_replay(
 
         window = _window(theme, panels, with_channels=False, picture=screenshot is not None)
         if screenshot is None:
-            return _run(qt, Player(window, Replay(documents, speed, title)), size)
+            return _run(qt, Player(window, Replay(documents, speed, title, live)), size)
         controller = ReplayController(window, title, None)
         controller.feed_all(documents())
         return _draw(controller, screenshot, size)

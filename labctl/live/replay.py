@@ -161,24 +161,45 @@ class Replay:
         documents: Gives the run's documents in order, from the first one at each call.
         speed: Run time per wall time, > 0; None for as fast as the rows can be read.
         title: What is replayed, in words.
+        live: Of a run that is still going: gives the same documents, and then what comes until it ends or the
+            event is set.
     """
 
-    def __init__(self, documents: Callable[[], Iterator[Document]], speed: float | None, title: str) -> None:
+    def __init__(
+        self,
+        documents: Callable[[], Iterator[Document]],
+        speed: float | None,
+        title: str,
+        live: Callable[[threading.Event], Iterator[Document]] | None = None,
+    ) -> None:
         self.title = title
         self.clock = ReplayClock(speed)
         self.outline: Outline | None = None
-        self._documents = documents
+        self._documents, self._live = documents, live
         self._halt = threading.Event()
         self._reader = threading.Thread(target=self._read_outline, name="replay-outline", daemon=True)
         self._reader.start()
 
     def feed(self) -> Feed:
         """Read the run from its beginning, at the pace of the clock."""
-        return Feed(lambda halt: paced(self._documents(), self.clock, halt))
+        return Feed(lambda halt: paced(self._all(halt), self.clock, halt))
+
+    def _all(self, halt: threading.Event) -> Iterator[Document]:
+        return self._live(halt) if self._live is not None else self._documents()
 
     def _read_outline(self) -> None:
         with contextlib.suppress(Exception):  # the feed reads the same documents and tells what is wrong
             self.outline = read_outline(self._documents(), self._halt)
+            if self._live is not None and self.outline is not None:
+                self._lengthen(self.outline, self._live(self._halt))
+
+    def _lengthen(self, known: Outline, documents: Iterator[Document]) -> None:
+        """Let the outline grow with the run."""
+        measured = _Measured()
+        for name, doc in documents:
+            measured.add(name, doc)
+            if measured.last_second > known.duration_second:
+                self.outline = measured.outline
 
     def close(self) -> None:
         """End the reading of the outline."""
@@ -194,15 +215,32 @@ class Outline:
     step_ends_second: tuple[float, ...]
 
 
+class _Measured:
+    """The outline of the documents so far."""
+
+    def __init__(self) -> None:
+        self.last_second = 0.0
+        self._ends: list[float] = []
+
+    def add(self, name: str, doc: dict[str, Any]) -> None:
+        """Take in a document."""
+        times = _times(name, doc)
+        if times is not None:
+            self.last_second = max(self.last_second, times[-1])
+        if name in ("event", "event_page"):
+            self._ends += np.atleast_1d(doc["data"].get("end_test_time_second", ())).tolist()
+
+    @property
+    def outline(self) -> Outline:
+        """As far as is known."""
+        return Outline(self.last_second, tuple(sorted(end for end in self._ends if isfinite(end))))
+
+
 def read_outline(documents: Iterable[Document], halt: threading.Event) -> Outline | None:
     """The outline of a run from all of its documents; None when `halt` was set meanwhile."""
-    last, ends = 0.0, []
+    measured = _Measured()
     for name, doc in documents:
         if halt.is_set():
             return None
-        times = _times(name, doc)
-        if times is not None:
-            last = max(last, times[-1])
-        if name in ("event", "event_page"):
-            ends.extend(np.atleast_1d(doc["data"].get("end_test_time_second", ())).tolist())
-    return Outline(last, tuple(sorted(end for end in ends if isfinite(end))))
+        measured.add(name, doc)
+    return measured.outline

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-_RESERVED = {"seq_num", "time"}
-_COLUMN = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_]|[.:-](?=[A-Za-z0-9_]))*")
-_LONGEST_NAME = 60  # PostgreSQL allows 63 bytes, and "ts_" comes before
+from labctl.column_names import RESERVED, why_no_column
+
 _OF_DTYPE = {"number": pa.float64(), "integer": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
 _OF_NUMPY = {"f": pa.float64(), "i": pa.int64(), "u": pa.int64(), "U": pa.string(), "b": pa.bool_()}
 _FITS = {
@@ -41,10 +39,8 @@ def schema_of(descriptor: dict[str, Any]) -> tuple[pa.Schema, dict[str, str]]:
 
 
 def _why_not(key: str, description: dict[str, Any], taken: set[str]) -> str:
-    if key in _RESERVED or key.lower() in taken:
-        return "the name is taken"
-    if len(key) > _LONGEST_NAME or _COLUMN.fullmatch(key) is None or "--" in key:
-        return f"a column name is up to {_LONGEST_NAME} letters, digits and underscores"
+    if reason := why_no_column(key, taken):
+        return reason
     if description.get("external"):
         return "external data are not stored in the table"
     if description.get("shape") or arrow_type(description) is None:
@@ -91,7 +87,7 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _values(column: str, doc: dict[str, Any]) -> Any:
-    if column in _RESERVED:
+    if column in RESERVED:
         return doc[column]
     stamp = column.startswith("ts_") and column not in doc["data"]
     part, key = ("timestamps", column.removeprefix("ts_")) if stamp else ("data", column)

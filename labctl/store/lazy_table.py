@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from tiled.serialization.table import serialize_arrow
-from tiled.utils import SerializationError
+import pyarrow.csv
+from tiled.serialization.table import serialize_arrow, serialize_csv
+from tiled.utils import SerializationError, parse_mimetype
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     from labctl.store.tables import DatabaseTable
 
 PAGE_ROWS = 10_000
-_MOST_CELLS = 40_000_000  # of a table that is held in memory whole
+_MOST_CELLS = 10_000_000  # of a table that is held in memory whole, several times over
 
 
 class LazyTable:
-    """Stands in for the DataFrame that Tiled expects: sent as Arrow it is never held whole.
+    """Stands in for the DataFrame that Tiled expects: sent as Arrow or CSV it is never held whole.
 
     Anything else that is asked of it (other formats) is answered by the DataFrame, which is then read.
     """
@@ -49,6 +50,18 @@ class LazyTable:
                 yield sink.take()
         yield sink.take()
 
+    def csv(self, *, header: bool) -> Iterator[memoryview]:
+        """The bytes of a CSV file, a piece at a time; what is not a number is empty."""
+        sink = _Pieces()
+        options = pyarrow.csv.WriteOptions(include_header=header, quoting_style="needed")
+        with pyarrow.csv.CSVWriter(
+            sink, self._table.schema_of(self._fields), write_options=options
+        ) as writer:
+            for page in self._table.pages(PAGE_ROWS, self._fields):
+                writer.write_table(_null_for_nan(page))
+                yield sink.take()
+        yield sink.take()
+
     @property
     def frame(self) -> pd.DataFrame:
         """All rows at once.
@@ -58,15 +71,14 @@ class LazyTable:
         """
         if self._frame is not None:
             return self._frame
-        pages, cells = [], 0
-        for page in self._table.pages(PAGE_ROWS, self._fields):
-            pages.append(page)
-            cells += page.num_rows * page.num_columns
-            if cells > _MOST_CELLS:
-                raise SerializationError(
-                    f"the table has more than {_MOST_CELLS:,} values: ask for columns, or for Arrow"
-                )
-        whole = pa.concat_tables(pages) if pages else self._table.schema_of(self._fields).empty_table()
+        schema = self._table.schema_of(self._fields)
+        cells = self._table.rows() * len(schema)
+        if cells > _MOST_CELLS:
+            raise SerializationError(
+                f"{cells:,} values are more than {_MOST_CELLS:,}: ask for some columns, or for CSV or Arrow"
+            )
+        pages = list(self._table.pages(PAGE_ROWS, self._fields))
+        whole = pa.concat_tables(pages) if pages else schema.empty_table()
         self._frame = frame = whole.to_pandas()
         return frame
 
@@ -90,6 +102,21 @@ def arrow_file(mimetype: str, table: Any, metadata: Any) -> Any:
     if isinstance(table, LazyTable):
         return table.arrow_file()
     return serialize_arrow(mimetype, table, metadata)
+
+
+def csv(mimetype: str, table: Any, metadata: Any) -> Any:
+    """Serializer for CSV: streams a LazyTable, leaves anything else to Tiled's own."""
+    if isinstance(table, LazyTable):
+        return table.csv(header=parse_mimetype(mimetype)[1].get("header", "present") != "absent")
+    return serialize_csv(mimetype, table, metadata)
+
+
+def _null_for_nan(page: pa.Table) -> pa.Table:
+    for number, field in enumerate(page.schema):
+        if pa.types.is_floating(field.type):
+            column = pa.array(page[number].to_numpy(), type=field.type, from_pandas=True)
+            page = page.set_column(number, field, column)
+    return page
 
 
 class _Pieces(io.RawIOBase):

@@ -5,8 +5,10 @@ Nothing here is lost, the journal has it all; the file tells a person what a rea
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +48,10 @@ def all_letters(directory: Path) -> dict[str, list[Letter]]:
     return {path.stem: read_letters(directory, path.stem) for path in sorted(directory.glob("*.jsonl"))}
 
 
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
+def _lines(path: Path) -> Iterator[bytes]:
+    """One after the other: whole pages may have been refused, for days."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        yield from file
 
 
 class DeadLetters:

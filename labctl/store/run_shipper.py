@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,6 @@ from labctl.store.stream_shipper import APPEND_ROWS, StreamShipper
 
 State = Literal["running", "interrupted", "complete"]
 _EXTERNAL = ("resource", "datum", "datum_page", "stream_resource", "stream_datum")
-_log = logging.getLogger(__name__)
 
 
 class RunShipper:
@@ -136,7 +134,8 @@ class RunShipper:
         rows = {name: stream.count() for name, stream in self._streams.items()}
         expected = {name: stream.expected for name, stream in self._streams.items()}
         if rows != expected:
-            _log.error("run %s: Tiled holds %s rows, the journal %s", self.uid, rows, expected)
+            differ = {"stream": "all", "in_tiled": rows, "in_journal": expected}
+            self._letters.add(f"Tiled holds {rows} rows, the journal {expected}", "count", differ)
         node.finish(doc, {"rows": rows, "verified": rows == expected, "refused": self._letters.count})
         self.state = "complete"
 

@@ -24,13 +24,20 @@ import orjson
 
 from labctl.platform import FileLock, write_private
 from labctl.store.databases import let_writers_wait, prepare_database
-from labctl.store.service import CATALOGUE_NAME, INFO_NAME, LOCK_NAME, STATUS_NAME, store_directory
+from labctl.store.service import (
+    CATALOGUE_NAME,
+    INFO_NAME,
+    KEY_NAME,
+    LOCK_NAME,
+    STATUS_NAME,
+    store_directory,
+)
 from labctl.store.target import lab_store_of
 
 if TYPE_CHECKING:
     import uvicorn
 
-_KEY_NAME, _TABLES = "api-key", "tables.db"
+_TABLES = "tables.db"
 _WATCH_SECOND = 1.0
 _LEAVE_SECOND = 10.0
 # Payloads wait in memory for subscribers only this long; who comes late reads the tables.
@@ -54,7 +61,10 @@ def configuration(key: str) -> dict[str, Any]:
         "trees": [{"path": "/", "tree": "catalog", "args": arguments}],
         "media_types": {
             "BlueskyRun": {"application/json-seq": "labctl.store.exporter:json_seq"},
-            "table": {"application/vnd.apache.arrow.file": "labctl.store.lazy_table:arrow_file"},
+            "table": {
+                "application/vnd.apache.arrow.file": "labctl.store.lazy_table:arrow_file",
+                "text/csv": "labctl.store.lazy_table:csv",
+            },
         },
         "authentication": {"single_user_api_key": key, "allow_anonymous_access": False},
         "streaming_cache": {"uri": "memory", "data_ttl": _STREAMED_SECOND, "seq_ttl": _COUNTED_SECOND},
@@ -94,7 +104,7 @@ def _is_initialised(path: Path) -> bool:
 
 def api_key(store: Path) -> str:
     """The service's key: made once, kept in a file that only its owner can read."""
-    path = store / _KEY_NAME
+    path = store / KEY_NAME
     with contextlib.suppress(FileNotFoundError):
         found = path.read_text(encoding="ascii").strip()
         if re.fullmatch(r"[0-9a-f]{64}", found):

@@ -2,7 +2,8 @@
 
 It is a Tiled server on 127.0.0.1 together with the shipper that fills it (see `labctl.store.server`); of a
 data directory with a lab-wide store it is the shipper alone. It is alive as long as its lock is held;
-`stop_service` ends it, and so does the disappearance of its directory.
+`stop_service` ends it, and so does the disappearance of its directory. While runs are made it is started
+again if it dies.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import http.client
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -23,11 +25,13 @@ import orjson
 from labctl.config import Station
 from labctl.errors import StoreError
 from labctl.platform import FileLock, has_ended, is_locked, start_detached, terminate
+from labctl.store.keeper import keep_alive
 from labctl.store.refused import all_letters
 from labctl.store.target import lab_store_named_by, lab_store_of, use_lab_store
 
 LOCK_NAME, INFO_NAME, LOG_NAME, STATUS_NAME = "service.lock", "service.json", "service.log", "shipper.json"
-LETTERS_NAME, CATALOGUE_NAME = "refused", "catalogue.db"
+LETTERS_NAME, CATALOGUE_NAME, KEY_NAME = "refused", "catalogue.db", "api-key"
+_STOPPED_NAME = "stopped"  # a file that is there from a person's stop to the next start
 _START_SECOND = 60.0
 _STOP_SECOND = 15.0
 _POLL_SECOND = 0.05
@@ -84,6 +88,8 @@ def ensure_service(data_directory: Path, timeout_second: float = _START_SECOND) 
 def start_service_in_background(data_directory: Path, station: Station | None = None) -> None:
     """Start the service if it is not running, without waiting for it; a failure is logged, never raised.
 
+    As long as this process lives it is started again when it has died, unless it was stopped.
+
     Args:
         data_directory: Its runs are shipped.
         station: Whose runs they are: it may name a lab-wide store.
@@ -99,7 +105,8 @@ def start_service_in_background(data_directory: Path, station: Station | None = 
         store = store_directory(data_directory)
         if not is_locked(store / LOCK_NAME):
             _start(store)
-    except (OSError, StoreError) as error:
+        keep_alive(store / LOCK_NAME, store / _STOPPED_NAME, lambda: _start(store))
+    except (OSError, StoreError, subprocess.SubprocessError) as error:
         _log.warning("the document store cannot be started, the journal is not affected: %s", error)
 
 
@@ -121,33 +128,45 @@ def find_service(data_directory: Path) -> ServiceInfo | None:
     return info if info.pid == pid and (not local or _answers(int(told["port"]))) else None
 
 
-def stop_service(data_directory: Path) -> None:
+def stop_service(data_directory: Path) -> bool:
     """End the service if it runs; what it has not shipped yet it ships when it is started again.
+
+    Returns:
+        Whether it was running.
 
     Raises:
         StoreError: It does not end.
     """
-    lock = FileLock(Path(data_directory).resolve() / "store" / LOCK_NAME)
+    store = Path(data_directory).resolve() / "store"
+    lock = FileLock(store / LOCK_NAME)
+    if store.exists():
+        (store / _STOPPED_NAME).touch()
     pid = lock.owner_pid()
     if pid is None:
-        return
+        return False
     terminate(pid, _STOP_SECOND)
     deadline = time.monotonic() + _STOP_SECOND
     while lock.owner_pid() == pid:
         if time.monotonic() > deadline:
             raise StoreError(f"the document store (process {pid}) does not end")
         _wait()
+    return True
 
 
 def service_status(data_directory: Path) -> dict[str, Any]:
-    """Whether the service runs, where, and how far it has come: runs complete, and those on their way."""
+    """Whether the service runs, where, and how far it has come: runs complete, and those on their way.
+
+    The web interface wants the key once, as `?api_key=`: that of the key file named here.
+    """
     store = Path(data_directory).resolve() / "store"
-    info = find_service(data_directory)
+    info, lab = find_service(data_directory), lab_store_of(data_directory)
     status: dict[str, Any] = {
         "running": info is not None,
         "pid": info.pid if info else None,
         "uri": info.uri if info else None,
-        "lab_wide": lab_store_of(data_directory) is not None,
+        "web": f"{info.uri.partition('/api/v1')[0]}/ui/browse/" if info else None,
+        "lab_wide": lab is not None,
+        "key_file": str(lab.api_key_file if lab else store / KEY_NAME),
         "log": str(store / LOG_NAME),
     }
     letters = {
@@ -171,6 +190,7 @@ def shipper_status(data_directory: Path) -> dict[str, Any]:
 
 
 def _start(store: Path) -> int:
+    (store / _STOPPED_NAME).unlink(missing_ok=True)
     log = store / LOG_NAME
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTE:
         log.replace(log.with_suffix(".log.1"))

@@ -94,6 +94,10 @@ class DatabaseTable(SQLAdapter):
         key = "MAX(seq_num)" if _SEQ_NUM in self.structure().columns else "COUNT(*)"
         return self._query([], "", key)[0][0].as_py() or 0
 
+    def rows(self) -> int:
+        """The number of rows now."""
+        return self._query([], "", "COUNT(*)")[0][0].as_py()
+
     def schema_of(self, fields: list[str] | None = None) -> pa.Schema:
         """Declared types of the columns, or of the columns `fields`."""
         schema = self.structure().arrow_schema_decoded

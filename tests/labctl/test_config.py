@@ -116,6 +116,11 @@ def test_a_station_knows_its_file(station_file):
         ("name: [s\n", "line 2, column 1: is not YAML"),
         (REAL + "name: t\n", "line 6, column 1: the field 'name' is given twice"),
         ("1: 2\n", "line 1, column 1: the key 1 must be text"),
+        ("a: {b: 15,3}\n", "line 1, column 11: the key 3 must be text; a number is written with a"),
+        (
+            SIMULATED.replace("{}", "{spread: '0,1'}"),
+            "simulate.spread = '0,1': must be a plain number; with a decimal point: 0.1",
+        ),
         ("? [a]\n: 2\n", "line 1, column 3: the key ['a'] must be text"),
         ("name: !!python/object/apply:os.getcwd []\n", "line 1, column 7: YAML tags (!...) are not"),
         ("name: !!timestamp 2024-99-99\n", "YAML: cannot be read"),

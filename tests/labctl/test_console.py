@@ -67,6 +67,23 @@ def test_the_banner_and_the_names_tell_a_newcomer_what_there_is(terminal: Termin
     assert "V/h" in text
     assert "Weppner" in text
     assert terminal.value("cycler.identity.model") == "EmStat4 HR"
+    assert "EmStat4 HR ES4HR00S0003, circuit open, nothing measured yet>" in terminal.type("cycler")
+
+
+def test_what_cannot_be_done_is_told_in_a_line_with_what_to_type(terminal: Terminal) -> None:
+    for call in ("RE.abort()", "RE.resume()", "RE.stop()"):
+        assert_one_line(
+            terminal.type(call), "nothing is running or paused; RE(gitt(cycler, cell=cell)) starts"
+        )
+    assert_one_line(terminal.type("RE(gitt(cycler, pulses=1))"), "cell is missing: cell=cell")
+    assert_one_line(terminal.type("gitt(cycler, cell=cell, pulses=0)"), "pulses = 0: must be a whole number")
+    assert "Traceback" in terminal.type("raise RuntimeError('of somebody else')")
+
+
+def assert_one_line(shown: str, words: str) -> None:
+    assert words in shown
+    assert "Traceback" not in shown
+    assert "bluesky" not in shown
 
 
 def test_control_c_opens_the_circuit_and_resume_finishes_the_run(terminal: Terminal, tmp_path: Path) -> None:
@@ -81,11 +98,15 @@ def test_control_c_opens_the_circuit_and_resume_finishes_the_run(terminal: Termi
     terminal.child.expect([PROMPT, pexpect.TIMEOUT], timeout=1)
     assert terminal.value("session.bench.cell_state()['circuit_closed']") == "False"
     assert terminal.value("RE.state") == "paused"
+    assert_one_line(
+        terminal.type("RE(p)"), "a run is paused: RE.resume() goes on, RE.abort() or RE.stop() ends"
+    )
     terminal.type("session.bench.set_speed('max')")
     terminal.type("RE.resume()")
     wait_until(lambda: find_run(data, "last").status == "finished", 30)
     assert terminal.value("[r.end_reason for r in cycler.results][-1]") in ("drift", "time")
     assert "finished" in terminal.type("show()")
+    assert re.search(r"<run \S+: gitt, cell lic-ncm-1, success", terminal.type("data()"))
 
 
 def has_current(data: Path) -> bool:

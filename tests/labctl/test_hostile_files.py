@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import re
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import ConfigurationError
+from labctl.importers.column_map import ColumnMap
+from labctl.importers.run import import_file
+from labctl.importers.text import LONGEST_LINE_BYTE
+from labctl.records import load_record
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,13 +63,39 @@ HOSTILE = {
 }
 
 
+READERS: dict[str, Callable[[Path], object]] = {
+    "station": load_station,
+    "cell": load_cell,
+    "column map": lambda path: load_record(path, ColumnMap),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_station_file_is_refused_and_nothing_happens(tmp_path: Path, content: bytes) -> None:
+def test_a_hostile_file_is_refused_and_nothing_happens(
+    tmp_path: Path, content: bytes, read: Callable[[Path], object]
+) -> None:
     path, touched = tmp_path / "hostile.yaml", tmp_path / "touched"
     path.write_bytes(content.replace(b"%s", str(touched).encode()))
     with pytest.raises(ConfigurationError, match=re.escape(str(path))):
-        load_station(path)
+        read(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["hostile.yaml"]
+
+
+def test_a_packed_file_that_unpacks_to_a_giant_line_is_refused_at_once(tmp_path: Path) -> None:
+    heading = b"Test Time / s,Voltage / V,Current / A\n"
+    path = tmp_path / "bomb.bdf.csv.gz"
+    path.write_bytes(gzip.compress(heading + b"1" * 100_000_000, compresslevel=1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ConfigurationError, match=f"line 2: text: is longer than {LONGEST_LINE_BYTE} bytes"
+        ):
+            import_file(path, tmp_path / "data")
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+    assert not (tmp_path / "data" / "runs").exists()
 
 
 def test_nothing_unpickles_and_no_yaml_is_loaded_with_tags() -> None:

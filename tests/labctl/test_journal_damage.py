@@ -56,7 +56,7 @@ def test_every_truncation_of_the_last_4_kilobytes_loses_only_what_was_cut(tmp_pa
         assert damage == []
         if size % 512 == 0:  # and each can be closed, from any place
             assert [run.uid for run in recover(tmp_path)] == [directory.name]
-            assert find_run(tmp_path, "last").status == "aborted"
+            assert find_run(tmp_path, "last").status == "interrupted"
 
 
 def flip(path: Path, generator: random.Random) -> int:

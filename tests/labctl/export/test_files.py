@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from labctl.errors import ConfigurationError, LabctlError
+from labctl.export.campaign import runs_of_campaign
 from labctl.export.files import file_stem, written_whole
-from labctl.export.run import FORMATS, export_run, runs_of_campaign
+from labctl.export.run import FORMATS, export_run
 from tests.labctl.export.conftest import CAMPAIGN, Measured
 
 START = {"uid": "31e3ab14-3780", "time": 1.79e9, "plan_name": "gitt", "cell": {"id": "lic-1"}}

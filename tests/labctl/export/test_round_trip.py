@@ -85,7 +85,7 @@ def test_its_columns_have_the_types_and_units_of_measured_ones(
 ) -> None:
     def keys(store: Store, uid: str) -> dict[tuple[str, str], tuple[str, str, str]]:
         return {
-            (doc["name"], column): (key["dtype"], key["dtype_numpy"], key["units"])
+            (doc["name"], column): (key["dtype"], str(key.get("dtype_numpy")), str(key.get("units")))
             for name, doc in store.documents(uid)
             if name == "descriptor"
             for column, key in doc["data_keys"].items()

@@ -73,7 +73,7 @@ def test_a_bad_file_leaves_the_data_directory_as_it_was(tmp_path: Path) -> None:
     import_file(FILES / "ocv_comma.mpt", data)
     before = files_of_runs(data)
     bad = changed("gcpl_comma.mpt", tmp_path, lambda text: text[:-40])
-    with pytest.raises(ConfigurationError, match="ends within this line"):
+    with pytest.raises(ConfigurationError, match="the file ends within it, after 14 of 16 fields"):
         import_file(bad, data)
     assert files_of_runs(data) == before
 

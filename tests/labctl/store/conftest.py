@@ -35,7 +35,7 @@ class RunWriter:
     def __init__(self, data: Path, **metadata: Any) -> None:
         self._run = event_model.compose_run(metadata={"plan_name": "test", **metadata})
         self.uid = self._run.start_doc["uid"]
-        self._journal = Journal(data)
+        self._journal = Journal(data, any_names=True)
         self._journal("start", self._run.start_doc)
         self._next: dict[str, int] = {}
         self._descriptors: dict[str, dict[str, Any]] = {}

@@ -79,6 +79,12 @@ def test_reading_a_long_table_costs_the_service_no_memory(served: Store, writer:
     assert sum(
         len(doc["seq_num"]) for name, doc in served.documents(run.uid, "tiled") if name == "event_page"
     ) == (200_000)
+    csv = {"format": "text/csv"}
+    service = ensure_service(served.data_directory)
+    key = {"Authorization": f"Apikey {service.api_key}"}
+    with httpx.stream("GET", table.item["links"]["full"], params=csv, headers=key, timeout=60) as answer:
+        assert answer.raise_for_status()
+        assert sum(chunk.count(b"\n") for chunk in answer.iter_bytes()) == 200_001
     one_copy = 200_000 * len(table.columns) * 8
     assert resident_byte(pid) - before < one_copy, "not even one copy of the table was held"
 

@@ -13,10 +13,12 @@ from labctl.commands.verify import verify_stored
 from labctl.errors import ConfigurationError, StoreError
 from labctl.store.client import Store
 from labctl.store.nodes import plain_container
+from labctl.store.service import service_status
 from labctl.store.verify import Verification, verify_run
 from tests.helpers import wait_until
 
 WriterOf = Callable[..., Any]
+ROWS = {"timeseries": 4}
 
 
 def stored(served: Store, run: Any) -> None:
@@ -112,6 +114,23 @@ def test_a_row_that_somebody_added_in_tiled_is_found(served: Store, writer: Writ
     row = pa.Table.from_pandas(table.read().tail(1).assign(seq_num=9), preserve_index=False)
     table.append_partition(0, row)
     assert verify_run(served, run.uid).differences == ("timeseries: row 9 is in Tiled, not in the journal",)
+
+
+def test_row_counts_that_differ_at_the_end_of_a_run_are_told_by_the_status(
+    served: Store, writer: WriterOf
+) -> None:
+    run = writer()
+    run.stream()
+    run.page(4)
+    wait_until(lambda: service_status(served.data_directory)["runs"].get(run.uid, {}).get("rows") == ROWS)
+    table = plain_container(served.client)[run.uid].base["timeseries"].base["internal"]
+    row = pa.Table.from_pandas(table.read().tail(1).assign(seq_num=9), preserve_index=False)
+    table.append_partition(0, row)
+    run.stop()
+    stored(served, run)
+    [letter] = service_status(served.data_directory)["refused"][run.uid]
+    assert letter["reason"] == "Tiled holds {'timeseries': 5} rows, the journal {'timeseries': 4}"
+    assert served.client[run.uid].metadata["labctl"]["verified"] is False
 
 
 def test_without_journal_or_without_tiled_there_is_nothing_to_compare(
