@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from math import nan
+from math import isnan, nan
 from typing import Any
 
 from ophyd import Component
@@ -53,6 +53,19 @@ class CyclerDevice(CircuitInstrument):
         self._run: ProgramRun | None = None
         self.found_clock_second: float | None = None  # when a driver that can tell last found the instrument,
         self.found_running = False  # and whether somebody's program was running on it until then
+
+    def __repr__(self) -> str:
+        """Who it is, its state and its last reading, from what is known; nothing is asked."""
+        who = getattr(self, "_identity", None)
+        if who is None:
+            return f"<{self.name}: not connected>"
+        volt: Any = self.voltage.get()
+        ampere: Any = self.current.get()
+        reading = f"last reading {volt:.5f} V, {ampere * 1e3:.4g} mA"
+        if isnan(volt):
+            reading = "nothing measured yet"
+        state = "circuit closed" if self.cell_on.get() else "circuit open"
+        return f"<{self.name}: {who.maker} {who.model} {who.serial}, {state}, {reading}>"
 
     # ---- what a driver adds; `_load` and `_rest_voltage` run in the reader thread
     def check(self, program: Program) -> None:

@@ -332,15 +332,21 @@ def _leave(code: int) -> None:
         raise typer.Exit(code)
 
 
+def _tell(error: LabctlError) -> None:
+    """One line that begins with the program's name, once."""
+    text = str(error)
+    sys.stderr.write(text + "\n" if text.startswith(("labctl ", "labctl:")) else f"labctl: {text}\n")
+
+
 def main() -> None:
     """Entry point: one clear line for what went wrong; exit code 2 for wrong usage or configuration."""
     try:
         app()
     except (ConfigurationError, ProtocolError, PortInUseError) as error:
-        sys.stderr.write(f"labctl: {error}\n")
+        _tell(error)
         sys.exit(2)
     except LabctlError as error:
-        sys.stderr.write(f"labctl: {error}\n")
+        _tell(error)
         sys.exit(1)
     except BrokenPipeError:  # `labctl runs | head`
         sys.exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from labctl.journal_reader import follow
 from labctl.plugins import load_plan, plan_names
 from labctl.runs import find_run
 from labctl.session import Session, open_session
+
+_OUT_OF_TURN = re.compile(r"(The )?Run ?Engine is (already|in|the) ")  # bluesky's words for a wrong state
+_WHEN_PAUSED = "RE.resume() goes on, RE.abort() or RE.stop() ends the run"
 
 
 class ConsoleTools:
@@ -118,7 +122,7 @@ def start_console(
 
 
 def quiet_errors(shell: Any) -> None:
-    """Tell errors that labctl raises on purpose, wrong parameters and pauses in a line, not a traceback."""
+    """Tell in a line, without traceback: errors on purpose, wrong parameters, the RunEngine out of turn."""
     import logging
 
     from bluesky.utils import FailedStatus, RunEngineInterrupted
@@ -127,17 +131,44 @@ def quiet_errors(shell: Any) -> None:
     from labctl.errors import LabctlError
 
     logging.getLogger("bluesky").setLevel(logging.CRITICAL)  # the same failures, with tracebacks
+    told = (RunEngineInterrupted, FailedStatus, LabctlError, ValidationError, RuntimeError)
 
     def tell(shell: Any, kind: type, error: BaseException, trace: Any, **options: Any) -> None:
-        if isinstance(error, RunEngineInterrupted):
-            text = "interrupted, the circuit is open: RE.resume(), RE.abort() or RE.stop()"
-        elif isinstance(error, ValidationError):
-            text = "; ".join(f"{f['loc'][0]} = {f['input']!r}: {f['msg']}" for f in error.errors())
+        line = _line_of(error, shell.user_ns.get("RE"))
+        if line is None:
+            shell.showtraceback((kind, error, trace), **options)
         else:
-            text = str(error.__cause__ or error) if isinstance(error, FailedStatus) else str(error)
-        sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{line}\n")
 
-    shell.set_custom_exc((RunEngineInterrupted, FailedStatus, LabctlError, ValidationError), tell)
+    shell.set_custom_exc(told, tell)
+
+
+def _line_of(error: BaseException, engine: Any) -> str | None:
+    """What is told of an error; None where its traceback is worth seeing."""
+    from bluesky.utils import FailedStatus, RunEngineInterrupted
+    from pydantic import ValidationError
+
+    from labctl.errors import LabctlError
+    from labctl.plan_refusals import refusal
+
+    if isinstance(error, RunEngineInterrupted):
+        return f"interrupted, the circuit is open: {_WHEN_PAUSED}"
+    if isinstance(error, ValidationError):
+        return refusal(error, load_plan(error.title) if error.title in plan_names() else None)
+    if isinstance(error, FailedStatus):
+        return str(error.__cause__ or error)
+    if isinstance(error, LabctlError):
+        return str(error)
+    return _out_of_turn(error, engine)
+
+
+def _out_of_turn(error: BaseException, engine: Any) -> str | None:
+    """What to type instead, where the RunEngine was asked for what its state does not allow."""
+    if not _OUT_OF_TURN.match(str(error)):
+        return None
+    if getattr(engine, "state", "") == "paused":
+        return f"a run is paused: {_WHEN_PAUSED}; then the next may start"
+    return "nothing is running or paused; RE(gitt(cycler, cell=cell)) starts a run"
 
 
 def _banner(session: Session) -> str:

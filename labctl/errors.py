@@ -14,6 +14,8 @@ LabctlError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class LabctlError(Exception):
     """Base of all errors that labctl raises on purpose."""
@@ -62,3 +64,20 @@ class InstrumentError(DeviceError):
 
 class TripError(DeviceError):
     """A safety limit was reached; the circuit is open."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question after a mistyped name, "did you mean pulses or pulse_second? "; "" if nothing is close."""
+    import difflib
+
+    names = sorted(known)
+    longer = [each for each in names if len(name) > 2 and each.startswith(name)]
+    close = list(dict.fromkeys([*difflib.get_close_matches(name, names, n=2), *longer]))[:3]
+    return f"did you mean {' or '.join(close)}? " if close else ""
+
+
+def with_decimal_point(text: str) -> str:
+    """What is added to a refusal of a number with a decimal comma; "" for any other text."""
+    import re
+
+    return f"; with a decimal point: {text.replace(',', '.')}" if re.fullmatch(r"-?\d+,\d+", text) else ""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from labctl.errors import ConfigurationError
+from labctl.errors import ConfigurationError, did_you_mean
 
 DRIVERS, PLANS, EXECUTOR, BENCH = "labctl.drivers", "labctl.plans", "labctl.executor", "labctl.bench"
 
@@ -19,8 +23,8 @@ def load_driver(name: str, where: str, field: str) -> Callable[..., Any]:
     """The driver registered as `name`; `where` and `field` say who asked, for the error."""
     drivers = _registered(DRIVERS)
     if name not in drivers:
-        allowed = f"no such driver; registered are {', '.join(sorted(drivers)) or 'none'}"
-        raise ConfigurationError(where, field, name, allowed)
+        known = f"registered are {', '.join(sorted(drivers)) or 'none'}"
+        raise ConfigurationError(where, field, name, f"no such driver; {did_you_mean(name, drivers)}{known}")
     return drivers[name].load()
 
 
@@ -29,12 +33,27 @@ def plan_names() -> list[str]:
     return sorted(_registered(PLANS))
 
 
+def plan_headlines() -> dict[str, str]:
+    """The first line of each registered plan's docstring, by name; its module is only read."""
+    plans = _registered(PLANS)
+    return {name: _headline(plans[name]) for name in sorted(plans)}
+
+
+def _headline(entry: EntryPoint) -> str:
+    spec = find_spec(entry.module)
+    if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
+        for node in ast.parse(Path(spec.origin).read_bytes()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == entry.attr:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+    return (inspect.getdoc(entry.load()) or "").partition("\n")[0]  # made by other means than a `def`
+
+
 def load_plan(name: str) -> Callable[..., Any]:
     """The plan registered as `name`."""
     plans = _registered(PLANS)
     if name not in plans:
-        allowed = f"no such plan; registered are {', '.join(sorted(plans)) or 'none'}"
-        raise ConfigurationError("labctl run", "plan", name, allowed)
+        known = f"registered are {', '.join(sorted(plans)) or 'none'}"
+        raise ConfigurationError("labctl", "plan", name, f"no such plan; {did_you_mean(name, plans)}{known}")
     return plans[name].load()
 
 

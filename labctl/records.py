@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from labctl.errors import ConfigurationError
+from labctl.errors import ConfigurationError, with_decimal_point
 from labctl.units import unit_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -157,13 +157,20 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                problem = f"the key {key!r} must be text"
+                problem = f"the key {key!r} must be text{_after_comma(key, node)}"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             if key in seen:
                 problem = f"the field {key!r} is given twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _after_comma(key: Any, node: yaml.MappingNode) -> str:
+    """{value: 15,3} is read as two fields: say so, where a number stands behind a comma within braces."""
+    if not node.flow_style or isinstance(key, bool) or not isinstance(key, int):
+        return ""
+    return "; a number is written with a decimal point, as in 15.3"
 
 
 for _tag, _pattern, _first in (
@@ -212,7 +219,9 @@ def _allowed(fault: Any, location: tuple[Any, ...], model: type[BaseModel]) -> s
     if kind == "missing":
         return "is missing; it is required" + (f", in {unit}" if unit else "")
     if kind in {"float_parsing", "float_type"}:
-        return "must be a plain number" + (f" in {unit} (the unit is in the field's name)" if unit else "")
+        point = with_decimal_point(str(fault["input"]))
+        in_unit = f" in {unit} (the unit is in the field's name)" if unit else ""
+        return f"must be a plain number{in_unit}{point}"
     if kind == "string_type":
         return "must be text (put it in quotes)"
     if kind == "string_pattern_mismatch":

@@ -41,7 +41,7 @@ def _assumptions(estimate: DryRun) -> list[str]:
     if estimate.assumed_start_percent is None:
         return [_MAY_DIFFER]
     state = "an empty cell (0 %" if estimate.assumed_start_percent == 0 else "a full cell (100 %"
-    return [f"begins with {state} of nominal), which is not measured here;", _MAY_DIFFER]
+    return [f"from {state} of nominal), without measuring it:", _MAY_DIFFER]
 
 
 def quantity(value: float, unit: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ class BenchRecord:
 
     Every entry has `kind` (circuit, setpoint, program, mount, fault, instrument, bench), `virtual_second` and
     `unix_second`. Circuit entries have `closed`, `current_ampere` (> 0 charges; when the circuit opens, the
-    current just before), `charge_ah` of the cell and the `reason`.
+    current just before), `charge_ah` of the cell and the `reason`. What a full disk refuses is written once
+    there is room again: an instrument does not stop because a computer's disk is full.
     """
 
     def __init__(self, now: Callable[[], float], path: Path | None = None) -> None:
         self._now = now
         self._entries: list[dict[str, Any]] = []
-        self._file = path.open("a", encoding="utf-8") if path is not None else None
+        self._file = path.open("ab", buffering=0) if path is not None else None
+        self._unwritten = b""
 
     def add(self, kind: str, *, virtual_second: float | None = None, **fields: Any) -> None:
         """Append one entry; `virtual_second` is the present if not given."""
@@ -32,8 +35,9 @@ class BenchRecord:
         }
         self._entries.append(entry)
         if self._file is not None:
-            self._file.write(json.dumps(entry) + "\n")
-            self._file.flush()
+            self._unwritten += json.dumps(entry).encode() + b"\n"
+            with suppress(OSError):
+                self._unwritten = self._unwritten[self._file.write(self._unwritten) or 0 :]
 
     def entries(self, first: int = 0) -> list[dict[str, Any]]:
         """All entries from number `first` on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import time
@@ -35,6 +36,7 @@ EMULATORS: dict[str, Callable[..., Emulator]] = {
     "alicat": AlicatPcd,
     "mark10": Mark10Gauge,
 }
+_log = logging.getLogger(__name__)
 _SERIAL_ADDRESS = "socket://127.0.0.1:{port}"
 _ADDRESSES = {"keithley2450": "TCPIP::127.0.0.1::{port}::SOCKET"}
 
@@ -98,11 +100,18 @@ class Bench:
         self._record.close()
 
     def save(self) -> None:
-        """Save the cell's state, unless a program moves it just now or nothing has happened to it."""
+        """Save the cell's state, unless a program moves it just now or nothing has happened to it.
+
+        A disk that does not take it is told in the log; the bench goes on, and tries again the next time.
+        """
         cell = self._cell
         if cell is None or self._running() or cell.pellet.time_second == self._saved_second:
             return
-        self._store.save(cell.cell_id, self._kind, cell.state())
+        try:
+            self._store.save(cell.cell_id, self._kind, cell.state())
+        except OSError as error:
+            _log.warning("the state of cell %s could not be saved: %s", cell.cell_id, error)
+            return
         self._saved_second = cell.pellet.time_second
 
     def idle_wall_second(self) -> float:

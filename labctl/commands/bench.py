@@ -51,7 +51,7 @@ def show_bench(
     for role, address in state["addresses"].items():
         write(f"{role}: {address}")
     for name, value in state["cell"].items():
-        write(f"{name}: {value}")
+        write(f"{name}: {f'{value:.6g}' if isinstance(value, float) else value}")
     return 0
 
 

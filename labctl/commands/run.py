@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import logging
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ import yaml
 from pydantic import ValidationError
 
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write
-from labctl.commands.plans import GIVEN_BY_LABCTL
 from labctl.errors import ConfigurationError
+from labctl.plan_parameters import PlanParameter, parameters_of
+from labctl.plan_refusals import refusal, unknown_parameter
 from labctl.plugins import load_executor, load_plan
 from labctl.session import Session, open_session
+
+_YEAR_SECOND = 365.25 * 86_400.0
 
 
 def run_plan(
@@ -45,13 +48,30 @@ def run_plan(
     with open_session(station, cell, directory, fresh_bench=fresh, connect=not dry_run) as session:
         measurement = bind_plan(plan, plan_name, session, parameters)
         if dry_run:
-            write(f"{plan_name}: allowed on station {station.name} with cell {cell.id}")
+            write(f"{plan_name}: allowed on station {station.name} with cell {cell.id}; what it will take:")
             write(measurement.describe())
+            for remark in remarks(measurement.estimate, directory):
+                write(f"  {'remark':<12}{remark}")
             if save_protocol is not None:
                 load_executor("save_protocol")(measurement.protocol, save_protocol)
                 write(f"its protocol: {save_protocol}")
             return 0
         return run_measurement(session, measurement)
+
+
+def remarks(estimate: Any, directory: Path) -> list[str]:
+    """What a person should know of a run that is allowed: that it takes years, or more disk than there is."""
+    found = list[str]()
+    if estimate.duration_second > _YEAR_SECOND:
+        found.append(f"longer than a year: {estimate.duration_second / _YEAR_SECOND:.1f} years of cell time")
+    there = next(each for each in (directory, *directory.parents) if each.exists())
+    free_byte = shutil.disk_usage(there).free
+    if estimate.disk_byte > free_byte:
+        found.append(
+            f"the disk of {directory} has {free_byte / 1e6:.0f} MB left, the journal needs "
+            f"{estimate.disk_byte / 1e6:.0f} MB: a run that fills the disk is ended in order"
+        )
+    return found
 
 
 def protocol_plan(file: Path, settings: list[str]) -> Callable[..., Any]:
@@ -72,43 +92,48 @@ def protocol_plan(file: Path, settings: list[str]) -> Callable[..., Any]:
 
 
 def plan_parameters(plan: Callable[..., Any], plan_name: str, settings: list[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs as keyword arguments; values are read as YAML scalars.
+    """NAME=VALUE pairs as keyword arguments; values are read as YAML. One value stands for a list of one.
 
     Raises:
         ConfigurationError: not a pair, or not a parameter of the plan.
     """
-    allowed = [name for name in inspect.signature(plan).parameters if name not in GIVEN_BY_LABCTL]
+    known, where = parameters_of(plan), f"labctl run {plan_name}"
     parameters: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if not equals or name not in allowed:
+        if not equals:
+            raise ConfigurationError(where, f"--set {setting}", None, f"write NAME=VALUE; {_names(known)}")
+        if name not in known:
             raise ConfigurationError(
-                f"labctl run {plan_name}",
-                "--set",
-                setting,
-                f"allowed is NAME=VALUE with {', '.join(allowed)}",
+                where, f"--set {setting}", None, unknown_parameter(name, plan_name, known)
             )
         try:
-            parameters[name] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigurationError(
-                f"labctl run {plan_name}", f"--set {name}", text, "not a value"
-            ) from error
+            allowed = f"cannot be read; allowed is {known[name].allowed or 'a value'}"
+            raise ConfigurationError(where, f"--set {setting}", None, allowed) from error
+        parameters[name] = _as_list(where, setting, value, known[name]) if known[name].is_list else value
     return parameters
 
 
+def _names(known: Mapping[str, PlanParameter]) -> str:
+    return f"names are {', '.join(known)}"
+
+
+def _as_list(where: str, setting: str, value: Any, parameter: PlanParameter) -> Any:
+    if isinstance(value, str) and "," in value:
+        allowed = f"a list goes in brackets: --set {parameter.name}=[{value}]"
+        raise ConfigurationError(where, f"--set {setting}", None, allowed)
+    return value if isinstance(value, list) or value is None else [value]
+
+
 def bind_plan(plan: Callable[..., Any], plan_name: str, session: Session, parameters: dict[str, Any]) -> Any:
-    """Call the plan function; what it refuses becomes one line per fault."""
+    """Call the plan function; what it refuses is told in one line."""
     try:
         return plan(session.cycler, cell=session.cell, environment=session.environment, **parameters)
     except ValidationError as error:
-        lines = [
-            f"--set {'.'.join(str(part) for part in fault['loc'][:1])} = {fault['input']!r}: {fault['msg']}"
-            for fault in error.errors()
-        ]
-        raise ConfigurationError(
-            f"labctl run {plan_name}", "; ".join(lines), None, "nothing has moved"
-        ) from error
+        told = refusal(error, plan, assigned="--set {}={}")
+        raise ConfigurationError(f"labctl run {plan_name}", told, None, "nothing has moved") from error
 
 
 def run_measurement(session: Session, measurement: Any) -> int:

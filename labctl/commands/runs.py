@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from labctl.recovery import recover
 from labctl.run_query import RunQuery, parse_time
 from labctl.run_summary import RunSummary
 from labctl.store.client import Store
+
+_BETWEEN_COLUMNS = 2  # characters
 
 
 def show_runs(
@@ -33,7 +36,9 @@ def show_runs(
         write_json([_plain(run) for run in found])
         return 0
     if found:
-        Console().print(_runs_table(directory, found))
+        console = Console()
+        write(f"Runs in {directory}")
+        console.print(_runs_table(found, console.width))
     else:
         write(f"no such run in {directory}" if query or page > 1 else f"no runs in {directory} yet")
     if not complete:
@@ -54,6 +59,29 @@ def _columns(found: list[RunSummary]) -> dict[str, list[str]]:
         "state": [run.status + in_store[run.source] for run in found],
         "points": [str(run.points) for run in found],
     }
+
+
+def _fitting(columns: dict[str, list[str]], width: int, dispensable: Sequence[str]) -> dict[str, list[str]]:
+    """Columns for a terminal of this width (characters): `dispensable` ones go in turn, others stay whole."""
+    left = dict(columns)
+    for heading in dispensable:
+        if _needed(left) > width:
+            left.pop(heading, None)
+    return left
+
+
+def _needed(columns: dict[str, list[str]]) -> int:
+    texts = ([*heading.split("\n"), *values] for heading, values in columns.items())
+    return sum(_BETWEEN_COLUMNS + max(map(len, each)) for each in texts) - _BETWEEN_COLUMNS
+
+
+def _table(columns: dict[str, list[str]], right: Collection[str]) -> Table:
+    table = Table(box=None, padding=(0, _BETWEEN_COLUMNS, 0, 0), pad_edge=False)
+    for heading in columns:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def run_query(
@@ -86,16 +114,11 @@ def run_query(
     return query if query != RunQuery() else None
 
 
-def _runs_table(directory: Path, found: list[RunSummary]) -> Table:
-    table = Table(title=f"Runs in {directory}", title_justify="left", box=None)
-    for heading, values in _columns(found).items():
-        if not any(values):
-            continue
-        right, whole = heading == "points", heading in ("uid", "started (UTC)", "state", "points")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=whole)
-    for row in zip(*filter(any, _columns(found).values()), strict=True):
-        table.add_row(*row)
-    return table
+def _runs_table(found: list[RunSummary], width: int) -> Table:
+    columns = {heading: values for heading, values in _columns(found).items() if any(values)}
+    if _needed(columns) > width:
+        columns["started (UTC)"] = [text[:-3] for text in columns["started (UTC)"]]
+    return _table(_fitting(columns, width, ("station", "coating", "points")), right=("points",))
 
 
 def _plain(run: RunSummary) -> dict[str, Any]:
@@ -113,7 +136,10 @@ def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
         return 0
     console = Console()
     console.print(_header(run, content))
-    console.print(_steps_table(content))
+    if run.source == "journal":
+        write(f"journal    {run.directory}")  # whole, to be copied
+    write("\nSteps (in: charge moved on charging, out: on discharging)")
+    console.print(_steps_table(content, console.width))
     return 0
 
 
@@ -122,7 +148,7 @@ def _header(run: RunSummary, content: RunTables) -> Table:
     cell, cycler = start.get("cell", {}), start.get("devices", {}).get("cycler", {})
     coating = (cell.get("coating") or {}).get("material", "bare")
     times = content.streams.get("timeseries", {}).get("test_time_second")
-    table = Table(show_header=False, box=None)
+    table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in (
         ("uid", run.uid),
         ("state", run.status + (f" ({run.reason})" if run.reason else "")),
@@ -134,8 +160,10 @@ def _header(run: RunSummary, content: RunTables) -> Table:
         ("points", str(run.points)),
         ("cell time", f"{times[-1] / 3600:.2f} h" if times is not None and len(times) else "none yet"),
         ("tags", ", ".join(run.tags) or "none"),
-        ("journal", str(run.directory) if run.source == "journal" else "gone; read from the document store"),
+        ("journal", "" if run.source == "journal" else "gone; read from the document store"),
     ):
+        if not value:
+            continue
         table.add_row(name, value)
     return table
 
@@ -158,21 +186,14 @@ _SCALE = {
 }
 
 
-def _steps_table(content: RunTables) -> Table:
-    steps = content.streams.get("steps", {})
-    table = Table(
-        title="Steps (in: charge moved on charging, out: on discharging)", title_justify="left", box=None
-    )
-    for heading, _, form in _COLUMNS:
-        table.add_column(heading, justify="left" if form == "{}" else "right", overflow="fold")
-    for row in range(len(steps.get("step_count", ()))):
-        table.add_row(
-            *(
-                form.format(steps[column][row] * _SCALE[column] if column in _SCALE else steps[column][row])
-                for _, column, form in _COLUMNS
-            )
-        )
-    return table
+def _steps_table(content: RunTables, width: int) -> Table:
+    steps = content.stream("steps")
+    columns = {
+        heading: [form.format(value * _SCALE.get(name, 1)) for value in steps.get(name, ())]
+        for heading, name, form in _COLUMNS
+    }
+    right = [heading for heading, _, form in _COLUMNS if form != "{}"]
+    return _table(_fitting(columns, width, ("cycle", "#")), right)
 
 
 def recover_runs(data: Path | None) -> int:

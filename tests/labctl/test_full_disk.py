@@ -41,8 +41,6 @@ def station(tmp_path: Path, disk: Path) -> Iterator[Path]:
     """A station paced so that the disk can fill up during its pulse; ends its bench and store."""
     record = yaml.safe_load(packaged_config("sim.yaml").read_text())
     record["simulate"] = {"seed": 3, "speed": 50, "stoichiometry": 0.7}
-    (tmp_path / "bench").mkdir()
-    (disk / "bench").symlink_to(tmp_path / "bench")  # an instrument does not live on the disk of the data
     path = tmp_path / "paced.yaml"
     path.write_text(yaml.safe_dump(record))
     yield path

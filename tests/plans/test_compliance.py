@@ -15,19 +15,11 @@ import pytest
 from labctl.commands.run import plan_parameters
 from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import LabctlError
+from labctl.plan_parameters import GIVEN, arguments, sections
 from labctl.plugins import load_plan, plan_names
 from labctl.session import Session, open_session
 from plans.execute import Measurement
-from plans.reference import (
-    GIVEN,
-    PUBLISHED,
-    arguments,
-    example,
-    example_files,
-    example_settings,
-    sections,
-    written,
-)
+from plans.reference import PUBLISHED, example, example_files, example_settings, written
 from tests.helpers import Documents
 
 PLANS = plan_names()

@@ -71,3 +71,10 @@ def test_start_and_stop_are_kept_and_an_empty_stream_has_its_columns():
 def test_documents_that_are_no_run_are_refused(documents, message):
     with pytest.raises(JournalError, match=message):
         tables(documents)
+
+
+def test_a_run_is_shown_in_a_few_lines_with_the_rows_and_columns_of_its_streams():
+    start = ("start", {"uid": "r7", "plan_name": "gitt", "cell": {"id": "bare-1"}, "protocol": "x" * 5000})
+    run = tables([start, HEAD[1], page([1, 2], [1, 2], ["a", "b"]), ("stop", {"exit_status": "success"})])
+    assert repr(run) == "<run r7: gitt, cell bare-1, success\n  .streams['timeseries']: 2 rows of v, n, s>"
+    assert repr(tables(HEAD[:1])) == "<run r: ?, cell ?, no stop document>"
