@@ -189,7 +189,8 @@ def _application(*, offscreen: bool) -> Iterator[QtWidgets.QApplication]:
         return
     if not offscreen and not has_screen() and not os.environ.get(_QT_PLATFORM):
         raise LabctlError(
-            "no screen to open a window on (DISPLAY is not set); a picture can be made without one"
+            "no screen to open a window on (DISPLAY is not set); "
+            "a picture can be made without one: --screenshot FILE.png"
         )
     with _platform("offscreen" if offscreen else None):
         made = QtWidgets.QApplication(["labctl"])

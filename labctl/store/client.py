@@ -98,12 +98,19 @@ class Store:
             return find_run(self._data, reference).uid
         except ConfigurationError:
             is_place = reference.startswith(_PLACES) or not _plain(reference)
-            if is_place or self.journal_directory(reference) is not None:
+            if is_place or not self.has_kept_runs or self.journal_directory(reference) is not None:
                 raise
-            found = list(self.search(uid=reference).keys()[:2])  # its journal may have been moved away
+            found = self._kept(reference)
             if len(found) != 1:
                 raise
-            return found[0]
+            return found[0].uid
+
+    def _kept(self, reference: str) -> list[RunSummary]:
+        """At most two runs in Tiled whose uid begins so: their journals may have been moved away."""
+        from labctl.store.search import newest
+
+        where = self._found() or ensure_service(self._data)
+        return newest(where, RunQuery(uid=reference), 2, self._data)
 
     def journal_directory(self, uid: str) -> Path | None:
         """Where the journal of the run with this full uid is; None when it is not there (any more)."""
