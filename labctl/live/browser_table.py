@@ -19,8 +19,8 @@ RUN = QtCore.Qt.ItemDataRole.UserRole  # the RunSummary of a row
 COLUMNS = (
     ("", 34),
     ("Started", 150),
-    ("Plan", 130),
-    ("Cell", 160),
+    ("Plan", 180),
+    ("Cell", 150),
     ("Coating", 120),
     ("Station", 110),
     ("State", 125),

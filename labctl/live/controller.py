@@ -172,6 +172,7 @@ class FollowController(LiveController):
         self._listing = Listing()
         self._source: JournalSource | StoreSource | None = None
         self._uid = ""
+        self._read_unix_second: float | None = None  # when all was read at once
         self._asked_for = self._chosen = run_directory is not None
         self.following = run_directory is None
         self.watcher = RunWatcher(data_directory) if threads else None
@@ -191,6 +192,7 @@ class FollowController(LiveController):
         else:
             self.show_documents(None)
             self.feed_all(self._source.now())
+            self._read_unix_second = time.time()
 
     def _choose(self, uid: str) -> None:
         chosen = next((run for run in self._listing.runs if run.uid == uid), None)
@@ -259,7 +261,8 @@ class FollowController(LiveController):
         all_read = self.feed is None or self.feed.finished
         return describe(
             self.model,
-            now_unix_second=now_unix_second,
+            # How long a picture takes to draw does not make its data old.
+            now_unix_second=self._read_unix_second or now_unix_second,
             writer_alive=(self._listing.writer_alive and not isinstance(self._source, StoreSource))
             or not all_read,
             damaged=self._source.damaged,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -121,9 +122,13 @@ class DockArea(QtWidgets.QMainWindow):
         self._tidy()
 
     def show_only(self, names: Sequence[str]) -> None:
-        """Show these panels side by side, whatever the run is about; nothing of it is remembered."""
+        """Show these panels in rows, whatever the run is about; nothing of it is remembered."""
         self._settings, self._fixed = None, True
-        self._lay_out((tuple((name,) for name in names),), 1.0)
+        rows = round(len(names) ** 0.5)
+        across = ceil(len(names) / rows)
+        firsts = range(0, len(names), across)
+        cells = [tuple((name,) for name in names[first : first + across]) for first in firsts]
+        self._lay_out(cells, 1 / len(cells))
         self._tidy()
 
     def remember(self) -> None:

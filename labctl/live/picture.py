@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyqtgraph as pg
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.errors import LabctlError
-from labctl.live.panels.plot import without_pictures
+from labctl.live.panels.plot import smooth, without_pictures
 
 if TYPE_CHECKING:
     from labctl.live.window import LiveWindow
@@ -50,12 +51,19 @@ def save_picture(
     QtWidgets.QApplication.processEvents()
     with ExitStack() as stack:
         for panel in window.panels.values():
+            for item in panel.plot_items():
+                for curve in filter(_is_curve, item.items):
+                    smooth(curve)
             for item in panel.plot_items()[:1]:
                 stack.enter_context(without_pictures(item.scene()))
         if vector:
             _save_svg(window, path)
         else:
             _save_png(window, path, size, factor)
+
+
+def _is_curve(item: Any) -> bool:
+    return isinstance(item, pg.PlotCurveItem)
 
 
 def _save_png(window: LiveWindow, path: Path, size: tuple[int, int], factor: int) -> None:

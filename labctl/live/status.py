@@ -8,8 +8,9 @@ from math import isfinite
 from typing import Any, Literal
 
 from labctl.live.model import RunModel
-from labctl.live.text import ampere_parts, grouped, volt_parts
+from labctl.live.text import ampere_parts, counted, volt_parts
 from labctl.progress import duration_text
+from labctl.run_summary import status_of_stop
 
 State = Literal[
     "waiting",
@@ -48,7 +49,6 @@ STATE_SIGN: dict[State, str] = {
     "failed": "✖",
     "replay": "▷",
 }
-_OF_EXIT: dict[str, State] = {"success": "finished", "abort": "aborted", "fail": "failed"}
 _SHORTEST_SILENCE_SECOND = 30.0
 _SILENCE_PER_GAP = 3.0
 
@@ -78,11 +78,6 @@ class Status:
     age: str = ""
     health: str = ""
     warning: str = ""
-
-
-def state_of_stop(exit_status: str) -> State:
-    """State of a run with a stop document, in the words of `labctl runs`."""
-    return _OF_EXIT.get(exit_status, "failed")
 
 
 def describe(
@@ -129,7 +124,7 @@ def _progress(model: RunModel, state: State, pace: float | None) -> str:
 
 def _state(model: RunModel, now: float, writer_alive: bool, replayed: bool) -> State:
     if model.stop is not None:
-        state = state_of_stop(str(model.stop.get("exit_status", "")))
+        state = status_of_stop(model.stop)
         return "tripped" if model.tripped and state != "finished" else state
     if replayed:
         return "replay"
@@ -166,12 +161,12 @@ def _title(model: RunModel) -> str:
 def _detail(model: RunModel) -> str:
     if model.stop is None:
         return model.progress.step_line
-    number = model.progress.steps_done
-    steps = f"{number} steps" if number else ""
-    points = f"{grouped(model.timeseries.rows_fed)} points"
-    count = len(model.spectra.all)
-    spectra = f"{grouped(count)} spectr{'a' if count > 1 else 'um'}" if count else ""
-    return " · ".join(part for part in (steps, points, spectra) if part)
+    told = (
+        counted(model.progress.steps_done, "step", "steps"),
+        counted(model.timeseries.rows_fed, "point", "points") or "no points",
+        counted(len(model.spectra.all), "spectrum", "spectra"),
+    )
+    return " · ".join(part for part in told if part)
 
 
 def _values(model: RunModel) -> tuple[Value, ...]:

@@ -93,3 +93,8 @@ def clock_text(second: float) -> str:
 def grouped(count: int) -> str:
     """A count with thin groups of three, e.g. "1 234 567"."""
     return f"{count:,}".replace(",", "\u202f")
+
+
+def counted(count: int, one: str, more: str) -> str:
+    """A count and what is counted, e.g. "1 step" or "1 234 steps"; "" for none."""
+    return f"{grouped(count)} {one if count == 1 else more}" if count else ""

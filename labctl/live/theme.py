@@ -82,7 +82,7 @@ DARK = Theme(
     bad="#ff7a45",
     third="#2bc08e",
     fourth="#cc79a7",
-    sequence=(0.25, 1.0),
+    sequence=(0.3, 1.0),
 )
 LIGHT = Theme(
     name="light",
@@ -102,7 +102,7 @@ LIGHT = Theme(
     bad="#c03d00",
     third="#00795a",
     fourth="#a8487e",
-    sequence=(0.0, 0.88),
+    sequence=(0.0, 0.8),
 )
 THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 SYSTEM = "system"

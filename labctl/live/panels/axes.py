@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from typing import Any, Literal
 
 import pyqtgraph as pg
-from PySide6 import QtGui
+from PySide6 import QtCore, QtGui
 
 from labctl.live.text import power_text, si_prefix, si_tick
 from labctl.live.timescale import decimals, multiples, time_scale
@@ -18,6 +18,7 @@ _AXIS_WIDTH_PIXEL = 78
 _POWERS_WIDTH_PIXEL = 92
 _LABEL_PIXEL = 16  # height of a label with some room
 _TICK_PIXEL = {"left": 28, "right": 28, "bottom": 56}  # between labelled decades
+_OVERHANG_PIXEL = 5
 _FEW_DECADES = 1.2
 Side = Literal["left", "bottom", "right"]
 
@@ -54,6 +55,11 @@ class PlotAxis(pg.AxisItem):
         """The unit of the numbers, with its prefix."""
         return f"{self.prefix}{self.unit}"
 
+    def boundingRect(self) -> QtCore.QRectF:  # noqa: N802 - Qt's spelling
+        """What it may draw on; a label at an end of an upright axis may stand out a little."""
+        room = _OVERHANG_PIXEL if self.orientation != "bottom" else 0
+        return super().boundingRect().adjusted(0, -room, 0, room)
+
     def _say(self) -> None:
         text = self._with_unit(self.quantity)
         upright = self.orientation in ("left", "right")
@@ -64,6 +70,7 @@ class PlotAxis(pg.AxisItem):
         if text != self._said:
             self._said = text
             self.setLabel(text)
+            super().resizeEvent()  # which puts the label into the middle
 
     def _with_unit(self, quantity: str) -> str:
         return f"{quantity} ({self.shown_unit})" if self.shown_unit else quantity
@@ -143,6 +150,9 @@ class ValueAxis(PlotAxis):
         prefixed: Whether the unit takes prefixes (cell voltages stay in V).
         side: Where it stands.
         factor: By what the values are multiplied to be in `unit` (1e3 for Ah to be shown in mAh).
+
+    Attributes:
+        whole: Whether what is drawn is counted: no ticks between whole numbers.
     """
 
     def __init__(
@@ -156,6 +166,7 @@ class ValueAxis(PlotAxis):
         factor: float = 1.0,
     ) -> None:
         self._prefixed, self._factor = prefixed, factor
+        self.whole = False
         self._with: Sequence[ValueAxis] = ()
         super().__init__(side, quantity, unit, symbol)
         self.setScale(factor)
@@ -188,10 +199,16 @@ class ValueAxis(PlotAxis):
             self._say()
 
     def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N802
-        """Of ticks whose labels would touch, each second one."""
-        (spacing, values), *minor = super().tickValues(minVal, maxVal, size) or [(1.0, [])]
+        """At least two labels where there is room; of ticks whose labels would touch, each second one."""
+        levels = super().tickValues(minVal, maxVal, size) or [(1.0, [])]
+        if self.whole:
+            levels = [level for level in levels if level[0] >= 1] or [(1.0, multiples(1.0, minVal, maxVal))]
+        (spacing, values), *minor = levels
         if self.orientation == "bottom":
-            return [(spacing, values), *minor]
+            return levels
+        if len(values) < 2 and minor:
+            (spacing, finer), *minor = minor
+            values = sorted([*values, *finer])
         while len(values) > 2 and len(values) * _LABEL_PIXEL > size:
             values = [value for value in values if round(value / spacing) % 2 == 0]
             spacing, minor = 2 * spacing, []
@@ -233,14 +250,12 @@ class LogAxis(PlotAxis):
         return [(1.0, major), (0.3, [t for t in between if minVal <= t <= maxVal])]
 
     def _close_ticks(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        """Within about a decade: numbers that are round in themselves."""
-        wanted = max(size / _TICK_PIXEL[self.orientation], 2.0)
-        values = [k * 10.0 ** (n - 1) for n in range(floor(low), ceil(high) + 1) for k in range(10, 100)]
-        for step in (1, 2, 5, 10, 20, 50):
-            fit = [v for v in values if _is_multiple(v, step) and low <= log10(v) <= high]
-            if len(fit) <= wanted:
-                return [(0.1, [log10(v) for v in fit])]
-        return [(0.1, [log10(v) for v in fit])]
+        """Within about a decade: the roundest numbers first, and between them what has room."""
+        apart = (high - low) * _TICK_PIXEL[self.orientation] / max(size, 1.0)
+        ticks = _with_room(_ROUND, low, high, apart)
+        if len(ticks) < _FEW_TICKS:
+            ticks = _with_room((*_ROUND, *range(11, 100)), low, high, apart)
+        return [(0.1, ticks)]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
         """Labels of ticks."""
@@ -248,12 +263,20 @@ class LogAxis(PlotAxis):
 
 
 _LOG = [0.0, *(log10(k) for k in range(1, 10))]
+# Two leading digits, the roundest first.
+_ROUND = (10, 20, 50, 30, 40, 70, 60, 80, 90, 15, 25, 12, 14, 16, 18, *range(35, 100, 5))
+_FEW_TICKS = 3
 
 
-def _is_multiple(value: float, step: int) -> bool:
-    """Whether the two leading digits of a value are a multiple of `step`."""
-    leading = value / 10.0 ** (floor(log10(value) + 1e-9) - 1)
-    return abs(leading / step - round(leading / step)) < 1e-6
+def _with_room(leading: Sequence[int], low: float, high: float, apart: float) -> list[float]:
+    """Logarithms of numbers with these leading digits, in order of preference, at least `apart`."""
+    ticks: list[float] = []
+    for digits in leading:
+        for decade in range(floor(low) - 1, ceil(high)):
+            tick = decade + log10(digits)
+            if low <= tick <= high and all(abs(tick - other) >= apart for other in ticks):
+                ticks.append(tick)
+    return sorted(ticks)
 
 
 def style_axis(axis: pg.AxisItem, text: str, line: str, font: QtGui.QFont) -> None:

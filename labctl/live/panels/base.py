@@ -198,12 +198,21 @@ class PlotPanel(QtWidgets.QWidget):
         self.restyle(theme, max(round(self.picture_scale), 1))
 
 
-def muted_label(*, rich: bool = False) -> QtWidgets.QLabel:
-    """A line of text beside controls that does not push the window wider; `rich` text cannot be elided."""
-    if not rich:
-        return ElidedLabel("muted")
+def muted_label() -> ElidedLabel:
+    """A line of text beside controls that does not push the window wider."""
+    return ElidedLabel("muted")
+
+
+def legend_label() -> QtWidgets.QLabel:
+    """What signs and colours mean, in rich text; it takes the room it needs."""
     label = QtWidgets.QLabel()
     label.setObjectName("muted")
     label.setTextFormat(QtCore.Qt.TextFormat.RichText)
-    label.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
     return label
+
+
+def signed(*entries: tuple[str, str, str]) -> str:
+    """The rich text of a legend of signs, each with its colour and what it means."""
+    return " &nbsp; ".join(
+        f"<span style='color:{colour}'>{sign}</span> {word}" for sign, colour, word in entries
+    )

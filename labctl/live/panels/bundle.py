@@ -9,7 +9,7 @@ from math import isfinite, nan
 import numpy as np
 import pyqtgraph as pg
 
-from labctl.live.panels.plot import Plot, set_visible
+from labctl.live.panels.plot import Plot, set_visible, smooth
 from labctl.live.pyramid import Floats
 from labctl.live.theme import Theme
 
@@ -43,7 +43,8 @@ class CurveBundle:
 
     Args:
         plot: Where to draw.
-        marked: Whether the points of the newest curve are marked.
+        marked: Whether the points of the newest curve are marked, as where curves have few points; they are
+            drawn smooth then.
     """
 
     def __init__(self, plot: Plot, *, marked: bool) -> None:
@@ -56,6 +57,8 @@ class CurveBundle:
             item.setZValue(1)
         set_visible(self.marks, marked)
         self._marked = marked
+        if marked:
+            smooth(self.newest)
         self._share = 1.0
         self._theme: Theme | None = None
         self._width = 1
@@ -84,6 +87,8 @@ class CurveBundle:
             item = self.items[shade] = self._plot.add(pg.PlotCurveItem())
             # These curves change seldom while the newest does all the time: they are kept as pictures.
             item.setCacheMode(item.CacheMode.DeviceCoordinateCache)
+            if self._marked:
+                smooth(item)
             self._colour(shade)
         return self.items[shade]
 

@@ -16,7 +16,7 @@ from labctl.live.watch import ChannelRow
 
 _ROW = QtCore.Qt.ItemDataRole.UserRole
 _CHANNEL_HEIGHT, _RUN_HEIGHT, _HEADING_HEIGHT, _MARGIN = 72, 48, 30, 10
-_SPARK_WIDTH, _SPARK_HEIGHT = 104, 22
+_SPARK_WIDTH, _SPARK_HEIGHT = 94, 22
 _SMALLEST_SPAN_VOLT = 2e-3  # what a sparkline is high at least: noise is to look like noise
 
 

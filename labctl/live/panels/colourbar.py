@@ -15,6 +15,8 @@ from labctl.live.theme import Theme
 _BAR_PIXEL = 12
 _AXIS_PIXEL = 56
 _SHADES = 64
+_ROOM_PIXEL = 6  # above and below, for labels at the ends
+_COUNTED = ("Cycle",)
 
 
 class ColourBar:
@@ -34,6 +36,7 @@ class ColourBar:
         self.item.showAxis("right")
         self.item.hideButtons()
         self.item.setFixedWidth(_BAR_PIXEL + _AXIS_PIXEL)
+        self.item.layout.setContentsMargins(0, _ROOM_PIXEL, 0, _ROOM_PIXEL)
         self._image = pg.ImageItem(np.linspace(0, 1, _SHADES)[None, :])
         self.item.addItem(self._image, ignoreBounds=True)
         self._limits: tuple[float, float] | None = None
@@ -41,6 +44,7 @@ class ColourBar:
     def show_limits(self, quantity: str, unit: str, low: float, high: float) -> None:
         """Say what the first and the last colour stand for."""
         self.axis.rename(quantity, unit)
+        self.axis.whole = quantity in _COUNTED
         set_visible(self.item, True)
         if (low, high) == self._limits:
             return

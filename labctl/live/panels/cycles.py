@@ -13,27 +13,13 @@ import pyqtgraph as pg
 from labctl.analysis.cycling import CycleResult
 from labctl.live.model import RunModel
 from labctl.live.panels.axes import ValueAxis
-from labctl.live.panels.base import PlotPanel, Table, muted_label
+from labctl.live.panels.base import PlotPanel, Table, legend_label, muted_label, signed
 from labctl.live.panels.plot import Plot
 from labctl.live.pyramid import Floats
 from labctl.live.theme import Theme
 
-_MARK_PIXEL = 8
-_FEW = 80  # cycles up to which every one is marked with a large symbol
-
-
-class CycleAxis(ValueAxis):
-    """Cycle numbers are whole."""
-
-    def __init__(self) -> None:
-        super().__init__("Cycle", "", side="bottom")
-
-    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:  # noqa: N802
-        """No ticks between whole numbers."""
-        levels = super().tickValues(minVal, maxVal, size)
-        return [(spacing, values) for spacing, values in levels if spacing >= 1] or [
-            (1.0, [float(n) for n in range(int(np.ceil(minVal)), int(np.floor(maxVal)) + 1)])
-        ]
+_MARK_PIXEL, _SMALLEST_MARK_PIXEL = 8, 4
+_OVERLAP = 1.6  # size of a mark beside the distance to the next one
 
 
 class CyclesPanel(PlotPanel):
@@ -43,18 +29,20 @@ class CyclesPanel(PlotPanel):
     title = "Cycles"
 
     def __init__(self, theme: Theme) -> None:
+        self.legend = legend_label()
         super().__init__(theme)
-        self.note = muted_label(rich=True)
+        self.note = muted_label()
+        self.add_control(self.legend)
         self.add_control(self.note, 1)
 
     def add_plots(self) -> None:
         """Capacity and efficiency above, retention and polarisation below."""
-        axes = [CycleAxis() for _ in range(4)]
+        axes = [_cycle_axis(labelled=row == 1) for row in (0, 0, 1, 1)]
         self.capacity_axis = ValueAxis("Capacity", "mAh")
         self.capacity = self.add_plot(Plot(self.capacity_axis, axes[0]), 0, 0)
         efficiency = ValueAxis("Coulombic efficiency", "%", "CE")
         self.efficiency = self.add_plot(Plot(efficiency, axes[1], smallest=(0.0, 0.2)), 0, 1)
-        retention = ValueAxis("Retention", "%")
+        retention = ValueAxis("Retention", "%", "Q/Q₁")
         self.retention = self.add_plot(Plot(retention, axes[2], smallest=(0.0, 1.0)), 1, 0)
         polarization = ValueAxis("Polarisation", "V", "ΔE", prefixed=True)
         self.polarization = self.add_plot(Plot(polarization, axes[3], smallest=(0.0, 1e-3)), 1, 1)
@@ -83,7 +71,8 @@ class CyclesPanel(PlotPanel):
         self.capacity_axis.rename("Capacity", unit, "Q")
         count = np.array([float(cycle.cycle_count) for cycle in cycles])
         done = np.array([cycle.complete for cycle in cycles])
-        size = _MARK_PIXEL if len(cycles) <= _FEW else _MARK_PIXEL // 2
+        apart = self.capacity.view.width() / max(len(cycles), 1)
+        size = min(max(round(_OVERLAP * apart), _SMALLEST_MARK_PIXEL), _MARK_PIXEL)
         charge = np.array([cycle.charge_capacity_ah for cycle in cycles]) * factor
         discharge = np.array([cycle.discharge_capacity_ah for cycle in cycles]) * factor
         self.charge.draw(count, charge, done, size)
@@ -96,6 +85,7 @@ class CyclesPanel(PlotPanel):
         for marks, plot, values in zip(self.others, self.plots[1:], shown, strict=True):
             marks.draw(count, values, done, size)
             plot.fit_y(values)
+            plot.say("" if np.isfinite(values).any() else "no complete cycle")
         self.capacity.fit_y(np.concatenate((charge, discharge, [0.0])))
         self.capacity.fit_x(np.append(count, (count.min() - 0.5, count.max() + 0.5)), room=0.02)
         self._tell(model)
@@ -105,10 +95,8 @@ class CyclesPanel(PlotPanel):
         mass = model.active_mass_kg
         per = f"per mass of active material ({mass * 1e6:.3g} mg)" if isfinite(mass) else "of the cell"
         text = f"Capacity {per} · retention against the first cycle of the same rate · open: still running"
-        charge, discharge = (f"<span style='color:{c}'>" for c in (self.theme.voltage, self.theme.current))
-        shown = f"{charge}▲</span> charge &nbsp;{discharge}▼</span> discharge &nbsp;·&nbsp; {text}"
-        if shown != self.note.text():
-            self.note.setText(shown)
+        if text != self.note.text():
+            self.note.setText(text)
             self.note.setToolTip(text)
 
     def restyle(self, theme: Theme, pen_width: int) -> None:
@@ -116,6 +104,7 @@ class CyclesPanel(PlotPanel):
         colours = (theme.voltage, theme.current, theme.third, theme.voltage, theme.fourth)
         for marks, colour in zip((self.charge, self.discharge, *self.others), colours, strict=True):
             marks.apply_colour(colour, pen_width)
+        self.legend.setText(signed(("▲", theme.voltage, "charge"), ("▼", theme.current, "discharge")))
 
     def visible_data(self) -> Table:
         """One row per cycle."""
@@ -148,3 +137,10 @@ class Marks:
             item.setPen(pg.mkPen(colour, width=pen_width))
         self.complete.setBrush(pg.mkBrush(colour))
         self.running.setBrush(pg.mkBrush(None))
+
+
+def _cycle_axis(*, labelled: bool) -> ValueAxis:
+    axis = ValueAxis("Cycle" if labelled else "", "", side="bottom")
+    axis.setStyle(showValues=labelled)
+    axis.whole = True
+    return axis

@@ -6,21 +6,22 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
+from PySide6 import QtWidgets
 
 from labctl.live.model import RunModel
 from labctl.live.panels.axes import ValueAxis
-from labctl.live.panels.base import Table, muted_label
+from labctl.live.panels.base import Table, legend_label, signed
 from labctl.live.panels.timeplot import TimePanel, TimePlot, dashed, rows_in_view
 from labctl.live.theme import Theme
 from labctl.live.timerange import TimeRange
 
+_CELSIUS = ("temperature_t1_celsius", "temperature_setpoint_celsius")
+_PASCAL = ("surface_pressure_pa", "applied_pressure_pa", "pressure_setpoint_pa")
 _SET = {"temperature_setpoint_celsius", "pressure_setpoint_pa"}
 _NAMES = {
     "temperature_t1_celsius": "temperature",
-    "temperature_setpoint_celsius": "set",
-    "surface_pressure_pa": "pressure by the load cell",
-    "applied_pressure_pa": "by the actuator",
-    "pressure_setpoint_pa": "set",
+    "surface_pressure_pa": "load cell",
+    "applied_pressure_pa": "actuator",
 }
 
 
@@ -32,16 +33,16 @@ class EnvironmentPanel(TimePanel):
 
     def __init__(self, theme: Theme, time_range: TimeRange) -> None:
         super().__init__(theme, time_range)
-        self.note = muted_label(rich=True)
-        self.add_control(self.note, 1)
+        self.legend = legend_label()
+        self.add_control(self.legend)
+        self.add_control(QtWidgets.QWidget(), 1)
 
     def add_plots(self) -> None:
         """Two plots with one axis of time."""
-        names = tuple(_NAMES)
         celsius = ValueAxis("Temperature", "°C", "T")
-        self.temperature = TimePlot(names[:2], celsius, labelled=False, smallest=2.0)
+        self.temperature = TimePlot(_CELSIUS, celsius, labelled=False, smallest=2.0)
         pascal = ValueAxis("Stack pressure", "Pa", "P", prefixed=True)
-        self.pressure = TimePlot(names[2:], pascal, labelled=True, smallest=1e6)
+        self.pressure = TimePlot(_PASCAL, pascal, labelled=True, smallest=1e6)
         self.add_time_plot(self.temperature, 0, stretch=1)
         self.add_time_plot(self.pressure, 1, stretch=1)
 
@@ -60,18 +61,19 @@ class EnvironmentPanel(TimePanel):
 
     def draw(self, model: RunModel) -> None:
         """Draw both, and name the curves that have readings."""
-        named = []
         for plot in (self.temperature, self.pressure):
             plot.draw(model.environment, self.device_scale)
-            known = [c for c in plot.columns if np.isfinite(model.environment.values(c)).any()]
-            named.append(" &nbsp; ".join(self._named(column) for column in known))
-        text = " &nbsp; · &nbsp; ".join(part for part in named if part)
-        if text != self.note.text():
-            self.note.setText(text)
+        text = self._named(
+            [c for c in (*_CELSIUS, *_PASCAL) if np.isfinite(model.environment.values(c)).any()]
+        )
+        if text != self.legend.text():
+            self.legend.setText(text)
 
-    def _named(self, column: str) -> str:
-        line = "╌╌" if column in _SET else "──"
-        return f"<span style='color:{self._colours(self.theme)[column]}'>{line}</span> {_NAMES[column]}"
+    def _named(self, columns: list[str]) -> str:
+        colours = self._colours(self.theme)
+        measured = [("──", colours[c], _NAMES[c]) for c in columns if c not in _SET]
+        given = [("╌╌", colours[c], "set") for c in columns if c in _SET]
+        return signed(*measured, *given[:1])
 
     def _colours(self, theme: Theme) -> dict[str, str]:
         return {
@@ -85,9 +87,9 @@ class EnvironmentPanel(TimePanel):
     def restyle(self, theme: Theme, pen_width: int) -> None:
         """Measured solid, set dashed."""
         for plot in (self.temperature, self.pressure):
-            for column, curve in plot.curves.items():
+            for column in plot.columns:
                 pen = dashed if column in _SET else pg.mkPen
-                curve.setPen(pen(self._colours(theme)[column], width=pen_width))
+                plot.paint_curve(column, pen(self._colours(theme)[column], width=pen_width))
 
     def visible_data(self) -> Table:
         """The readings in view."""

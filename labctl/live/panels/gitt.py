@@ -14,7 +14,7 @@ from PySide6 import QtWidgets
 from labctl.analysis.gitt_records import FLAGS, GittPulse
 from labctl.live.model import RunModel
 from labctl.live.panels.axes import LogAxis, TimeAxis, ValueAxis
-from labctl.live.panels.base import PlotPanel, Table, muted_label
+from labctl.live.panels.base import PlotPanel, Table, legend_label, muted_label, signed
 from labctl.live.panels.plot import Plot
 from labctl.live.pyramid import Floats
 from labctl.live.text import grouped, power_text
@@ -63,6 +63,7 @@ class GittPanel(PlotPanel):
     def __init__(self, theme: Theme) -> None:
         self._chosen: int | None = None  # step count; None for the newest
         self._colours = {"charge": "#888888", "discharge": "#888888"}
+        self.legend = legend_label()
         super().__init__(theme)
         self._add_controls()
 
@@ -80,6 +81,7 @@ class GittPanel(PlotPanel):
         self.add_control(self.previous)
         self.add_control(self.next)
         self.add_control(self.note, 1)
+        self.add_control(self.legend)
         self.add_control(self.along)
 
     def add_plots(self) -> None:
@@ -217,6 +219,7 @@ class GittPanel(PlotPanel):
         self.fit.setPen(pg.mkPen(theme.current, width=2 * pen_width))
         self.errors.setOpts(pen=pg.mkPen(theme.muted, width=pen_width))
         self.ring.setPen(pg.mkPen(theme.text, width=pen_width))
+        self.legend.setText(signed(("▲", theme.voltage, "charge"), ("▼", theme.current, "discharge")))
 
     def visible_data(self) -> Table:
         """One row per pulse."""

@@ -84,6 +84,8 @@ class Plot:
         self.item.hideButtons()
         self.automatic = [True, True]
         self._smallest, self._relative = smallest, relative
+        self._said: QtWidgets.QGraphicsSimpleTextItem | None = None
+        self._font = QtGui.QFont()
         self.view.moved.connect(self._moved)
 
     def _moved(self, axis: int) -> None:
@@ -135,10 +137,28 @@ class Plot:
         self.item.addItem(item, ignoreBounds=True)
         return item
 
+    def say(self, text: str) -> None:
+        """Say why there is nothing to see, instead of numbers that mean nothing; "" if there is."""
+        if self._said is None:
+            self._said = QtWidgets.QGraphicsSimpleTextItem(self.view)
+            self._colour_said()
+        if text != self._said.text():
+            self._said.setText(text)
+            self.left.setStyle(showValues=not text)
+        if text:
+            self._said.setPos(self.view.boundingRect().center() - self._said.boundingRect().center())
+
+    def _colour_said(self) -> None:
+        if self._said is not None:
+            self._said.setBrush(pg.mkBrush(self.left.textPen().color()))
+            self._said.setFont(self._font)
+
     def apply_theme(self, theme: Theme, font: QtGui.QFont) -> None:
         """Take other colours."""
+        self._font = font
         for axis in (self.left, self.bottom):
             style_axis(axis, theme.text, theme.grid, font)
+        self._colour_said()
 
 
 @contextmanager
@@ -153,6 +173,12 @@ def without_pictures(scene: Any) -> Iterator[None]:
     finally:
         for item, mode in kept:
             item.setCacheMode(mode)
+
+
+def smooth(item: Any) -> Any:
+    """Draw a curve without steps at its edges, and give it back; dear for curves of thousands of points."""
+    item.opts["antialias"] = True
+    return item
 
 
 def set_visible(item: Any, visible: bool) -> None:

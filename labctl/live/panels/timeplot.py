@@ -7,6 +7,7 @@ from functools import partial
 from math import isfinite
 
 import numpy as np
+import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6 import QtCore, QtGui
 
@@ -16,9 +17,12 @@ from labctl.live.panels.base import PlotPanel, Table
 from labctl.live.panels.crosshair import Reading
 from labctl.live.panels.plot import Plot
 from labctl.live.panels.readings import sample_reading
+from labctl.live.pyramid import Floats
 from labctl.live.series import Series
 from labctl.live.theme import Theme
 from labctl.live.timerange import TimeRange
+
+_DOT_PIXEL = 4
 
 
 class TimePlot(Plot):
@@ -46,6 +50,7 @@ class TimePlot(Plot):
         self.columns = tuple(columns)
         self.series: Series | None = None
         self.curves = {column: self.add(pg.PlotCurveItem()) for column in self.columns}
+        self.lonely = {column: self.add(pg.ScatterPlotItem(size=_DOT_PIXEL, pen=None)) for column in columns}
 
     def draw(self, series: Series, scale: float) -> None:
         """Draw what is in view; `scale` is the number of device pixels per pixel."""
@@ -55,13 +60,21 @@ class TimePlot(Plot):
         for column, curve in self.curves.items():
             x, y = series.envelope(column, left, right, self.pixels(scale))
             curve.setData(x, y, connect="finite")
+            alone, dots = without_neighbours(y), self.lonely[column]
+            if alone.any() or len(dots.data):  # to draw no dots takes time, too
+                dots.setData(x[alone], y[alone])
             seen.append(y[(x >= left) & (x <= right)])
         self.fit_y(np.concatenate(seen))
 
     def clear(self) -> None:
         """Show no curve."""
-        for curve in self.curves.values():
-            curve.setData([], [])
+        for item in (*self.curves.values(), *self.lonely.values()):
+            item.setData([], [])
+
+    def paint_curve(self, column: str, pen: QtGui.QPen) -> None:
+        """Give a curve, and its samples that no line leads to, another colour."""
+        self.curves[column].setPen(pen)
+        self.lonely[column].setBrush(pg.mkBrush(pen.color()))
 
 
 class TimePanel(PlotPanel):
@@ -115,6 +128,12 @@ class TimePanel(PlotPanel):
         for plot in self.plots:
             if plot.x_range != wanted:
                 plot.view.setXRange(*wanted, padding=0)
+
+
+def without_neighbours(values: Floats) -> npt.NDArray[np.bool_]:
+    """Which values are valid between two that are not (or the ends): a line would not show them."""
+    valid = np.isfinite(values)
+    return valid & ~np.append(valid[1:], False) & ~np.insert(valid[:-1], 0, False) if len(valid) else valid
 
 
 def rows_in_view(series: Series, plot: Plot) -> Table:

@@ -47,7 +47,7 @@ class TimeSeriesPanel(TimePanel):
     def restyle(self, theme: Theme, pen_width: int) -> None:
         """Each curve has the colour of its axis."""
         for column, plot in (("voltage_volt", self.voltage), ("current_ampere", self.current)):
-            plot.curves[column].setPen(pg.mkPen(theme.curve(column), width=pen_width))
+            plot.paint_curve(column, pg.mkPen(theme.curve(column), width=pen_width))
             plot.left.setTextPen(pg.mkPen(theme.curve(column)))
         self.zero.setPen(pg.mkPen(theme.muted, width=1))
 

@@ -44,8 +44,8 @@ def test_curves_are_the_readings_and_setpoints_are_dashed(panel_of: Any) -> None
 
 def test_only_what_has_readings_is_named(panel_of: Any) -> None:
     panel = panel_of("environment", warming().stop())
-    assert "load cell" in panel.note.text()
-    assert "actuator" not in panel.note.text()
+    assert "load cell" in panel.legend.text()
+    assert "actuator" not in panel.legend.text()
 
 
 def test_time_is_the_same_stretch_as_in_the_panel_of_voltage(panel_of: Any) -> None:

@@ -114,17 +114,17 @@ def test_test_time_that_goes_back_is_held(open_journal: Any) -> None:
     assert controller.model.net_charge_ah >= 1e-3 * 599 / 3600
 
 
-def test_an_interrupted_run_says_so_and_a_recovered_one_what_the_list_says(open_journal: Any) -> None:
+def test_a_run_whose_writer_has_died_says_so(open_journal: Any) -> None:
     run = MadeRun("charge", [CURRENT])
     run.step("cc_charge", TIME, 3.0 + TIME / 1000, 1e-3)
     assert "interrupted" in open_journal(run.documents).window.status.state.text()
 
 
-def test_a_recovered_run_is_aborted_as_in_the_list_of_runs(open_journal: Any) -> None:
+def test_a_recovered_run_stays_interrupted_as_in_the_list_of_runs(open_journal: Any) -> None:
     run = MadeRun("charge", [CURRENT])
     run.step("cc_charge", TIME, 3.0 + TIME / 1000, 1e-3)
     controller = open_journal(run.documents, before=recover)
-    assert "aborted" in controller.window.status.state.text()
+    assert "interrupted" in controller.window.status.state.text()
     assert "without a stop document" in controller.window.status.warning.text()
 
 
