@@ -225,6 +225,6 @@ def _plot(way: Way) -> Plot:
         return Plot(volt, TimeAxis(labelled=True), one_axis=True, smallest=(10.0, 1e-3))
     if way == "voltage over capacity":
         return Plot(volt, ValueAxis("Capacity", "mAh", side="bottom"), smallest=(0.0, 1e-3))
-    cycle = ValueAxis("Cycle", "", side="bottom")
+    cycle = ValueAxis("Cycle (● discharge, ○ charge)", "", side="bottom")
     cycle.whole = True
     return Plot(ValueAxis("Capacity", "mAh"), cycle, smallest=(2.0, 0.0))

@@ -17,7 +17,7 @@ from labctl.live.panels.spectra import SpectrumPanel, log10
 from labctl.live.pyramid import Floats
 from labctl.live.spectra import Spectrum
 from labctl.live.spectrum_view import SpectrumView
-from labctl.live.text import si_tick
+from labctl.live.text import si_parts
 from labctl.live.theme import Theme
 from labctl.live.work import Worker
 
@@ -115,7 +115,7 @@ def _curve(test: KramersKronig, part: str, share: float) -> Curve:
 def _verdict(number: int, test: KramersKronig) -> str:
     passed = "passes" if test.passes else "is not linear or not steady"
     rms, largest = test.rms_residual * _PERCENT, test.largest_residual * _PERCENT
-    where = f"{si_tick(_worst_hertz(test))}Hz"
+    where = " ".join(si_parts(_worst_hertz(test), "Hz", digits=3))
     return f"Spectrum {number} {passed}: {rms:.2g} % rms, largest {largest:.2g} % at {where}"
 
 
