@@ -54,7 +54,9 @@ class Thinned:
 
     @property
     def columns(self) -> tuple[Floats, ...]:
-        """All rows that are held, one array to each column."""
+        """All rows that are held, one array to each column, to be read only."""
+        if not len(self._new[0]):
+            return tuple(self._kept)
         return tuple(np.append(kept, new) for kept, new in zip(self._kept, self._new, strict=True))
 
 

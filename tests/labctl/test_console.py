@@ -13,6 +13,7 @@ import yaml
 
 from labctl.config import packaged_config
 from labctl.runs import find_run
+from labctl.store.service import stop_service
 from tests.helpers import wait_until
 
 pexpect = pytest.importorskip("pexpect")
@@ -58,6 +59,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     opened.child.sendline("exit()")
     opened.child.expect(pexpect.EOF)
     opened.child.close()
+    stop_service(tmp_path / "data")
 
 
 def test_the_banner_and_the_names_tell_a_newcomer_what_there_is(terminal: Terminal, tmp_path: Path) -> None:
