@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from labctl.journal import Journal
 
@@ -271,7 +271,6 @@ def write(data_directory: Path, documents: list[Document] | Iterator[Document]) 
 @pytest.fixture(scope="session", autouse=True)
 def settings_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Windows, also those in processes of their own, remember nothing in the home of who runs the tests."""
-    from PySide6 import QtCore
 
     place = str(tmp_path_factory.mktemp("settings"))
     formats, scopes = QtCore.QSettings.Format, QtCore.QSettings.Scope
@@ -352,6 +351,9 @@ def write_run() -> Callable[[Path, Any], Path]:
     return write
 
 
+_MOST_WINDOWS = 100
+
+
 @pytest.fixture(autouse=True)
 def no_window_stays_open() -> Iterator[None]:
     """A dialog or menu that one test leaves open would take the pointer from the next."""
@@ -360,5 +362,12 @@ def no_window_stays_open() -> Iterator[None]:
     if isinstance(application, QtWidgets.QApplication):
         while (popup := application.activePopupWidget()) is not None:
             popup.close()
-        for widget in application.topLevelWidgets():
-            widget.close()
+        # What a test has given up is destroyed now, in Qt's own order: left to Python's collector it would be
+        # destroyed at any moment of a later test, and in any order.
+        QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
+        for _ in range(_MOST_WINDOWS):  # asked for anew each time: closing one may destroy others
+            shown = next((w for w in application.topLevelWidgets() if w.isVisible()), None)
+            if shown is None:
+                break
+            shown.close()
+            shown.hide()
