@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from collections import deque
@@ -13,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from devices.keithley import Keithley2450
 from devices.keithley_link import KeithleyLink
 from devices.techniques import OpenCircuit
 from labctl.errors import DeviceError, InstrumentError, TransportError
@@ -20,6 +18,7 @@ from tests.devices.cycler_bench import DENSE, Row, SteppedCell, charge, rows, ru
 from tests.devices.fuzz_line import FuzzLine
 from tests.devices.keithley_bench import keithley_bench
 from tests.devices.keithley_proxy import Proxy
+from tests.devices.killed_host import start_and_kill_host
 from tests.helpers import wait_until
 
 FRAMES = 10_000
@@ -222,36 +221,11 @@ def test_without_a_way_back_there_is_an_alarm_and_the_next_host_ends_what_was_le
 
 
 # ---- no host
-HOST = """
-import sys
-from devices.keithley import Keithley2450
-from devices.techniques import ConstantCurrent, Program, Sampling
-from labctl.safety.limits import Limits
-limits = Limits(voltage_min_volt=1.88, voltage_max_volt=3.70, current_max_ampere=5e-3)
-cycler = Keithley2450(sys.argv[1], name="cycler", limits=limits)
-cycler.connect()
-step = ConstantCurrent(current_ampere=1e-4, until_time_second=36000, sampling=Sampling.every(60))
-cycler.prepare(Program(techniques=(step,))).wait(10)
-cycler.start_program().wait(10)
-sys.stdout.write("running\\n")
-sys.stdout.flush()
-sys.stdin.read()
-"""
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_with_the_host_killed_an_excursion_is_stopped_within_100_ms_and_the_output_is_off() -> None:
     cell = SteppedCell(3.0)
     with keithley_bench(speed=200.0, cell=cell) as bench:
-        host = subprocess.Popen(
-            [sys.executable, "-c", HOST, bench.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        try:
-            assert host.stdout is not None
-            assert host.stdout.readline() == b"running\n"
-        finally:
-            os.kill(host.pid, signal.SIGKILL)
-            host.communicate()
+        start_and_kill_host(Keithley2450, bench.address, lambda: None)
         assert bench.closed
         at = bench.call(lambda: bench.clock.now) + 100.013
         bench.call(lambda: cell.jump(at, 4.2))

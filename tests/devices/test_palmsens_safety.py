@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +15,7 @@ from labctl.errors import DeviceError, InstrumentError, TransportError, TripErro
 from tests.devices.cycler_bench import SteppedCell, charge, program, rows, run, started
 from tests.devices.emstat_bench import EmStatBench, emstat_bench
 from tests.devices.keithley_proxy import Proxy
+from tests.devices.killed_host import start_and_kill_host
 from tests.helpers import wait_until
 
 SPARSE = Sampling.every(60)
@@ -62,37 +60,11 @@ def test_too_large_a_current_at_constant_voltage_is_stopped_within_100_ms() -> N
         assert 0 < bench.of("circuit")[-1]["virtual_second"] - at <= 0.1
 
 
-HOST = """
-import sys
-from devices.palmsens import PalmSens
-from devices.techniques import ConstantCurrent, Program, Sampling
-from labctl.safety.limits import Limits
-limits = Limits(voltage_min_volt=1.88, voltage_max_volt=3.70, current_max_ampere=5e-3)
-cycler = PalmSens(sys.argv[1], name="cycler", limits=limits)
-cycler.connect()
-step = ConstantCurrent(current_ampere=1e-4, until_time_second=36000, sampling=Sampling.every(60))
-cycler.prepare(Program(techniques=(step,))).wait(10)
-cycler.start_program().wait(10)
-sys.stdout.write("running\\n")
-sys.stdout.flush()
-sys.stdin.read()
-"""
-
-
 @posix
 def test_with_the_host_killed_in_mid_step_an_excursion_is_stopped_within_100_ms() -> None:
     cell = SteppedCell(3.0)
     with emstat_bench(speed=200.0, cell=cell) as bench:
-        host = subprocess.Popen(
-            [sys.executable, "-c", HOST, bench.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        try:
-            assert host.stdout is not None
-            assert host.stdout.readline() == b"running\n"
-            wait_until(lambda: bench.closed)
-        finally:
-            os.kill(host.pid, signal.SIGKILL)
-            host.communicate()
+        start_and_kill_host(PalmSens, bench.address, lambda: wait_until(lambda: bench.closed))
         assert bench.closed
         at = bench.call(lambda: bench.clock.now) + 100.013
         bench.call(lambda: cell.jump(at, 4.2))

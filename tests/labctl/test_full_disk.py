@@ -18,6 +18,7 @@ from labctl.store.client import Store
 from labctl.store.service import ensure_service, stop_service
 from labctl.store.verify import verify_run
 from tests.helpers import wait_until
+from tests.small_disk import mounted_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 CELL = str(packaged_config("cells/lic-ncm.yaml"))
@@ -27,13 +28,8 @@ LABCTL = [sys.executable, "-m", "labctl"]
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 40 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", place], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with mounted_disk(tmp_path / "disk", "40m") as disk:
+        yield disk
 
 
 @pytest.fixture

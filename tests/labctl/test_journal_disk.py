@@ -13,6 +13,7 @@ import pytest
 
 from labctl.journal import Damage, Journal, follow
 from labctl.platform import is_locked
+from tests.small_disk import mounted_disk
 
 COUNTED = """
 import os, sys
@@ -104,13 +105,8 @@ def test_a_write_that_fails_halfway_ends_the_run_in_order_and_keeps_what_was_wri
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3.5 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3500k", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with mounted_disk(tmp_path / "disk", "3500k") as disk:
+        yield disk
 
 
 def fill(disk: Path, leave_byte: int) -> Path:
