@@ -24,9 +24,7 @@ def main(words: list[str]) -> int:
         opened = "-" if seen.opened_second is None else f"{seen.opened_second:.2f}"
         said = "; ".join(seen.wrong) if seen.wrong else f"good ({seen.note})"
         _write(f"| {name} | {opened} | {said} |")
-    print(
-        f"\n{len(chosen) - wrong} of {len(chosen)} hold (circuit open within {WITHIN_SECOND:g} s of the cause)"
-    )
+    _write(f"\n{len(chosen) - wrong} of {len(chosen)} hold; allowed are {WITHIN_SECOND:g} s from the cause")
     return 1 if wrong else 0
 
 
