@@ -43,10 +43,11 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
     if as_json:
         write_json({"uid": uid, "conditions": without_nan(asdict(conditions)), **plain})
         return 0
-    from rich.console import Console
+    from rich.text import Text
 
-    Console().print(table())
-    Console().print(conditions.describe(), highlight=False, markup=False)
+    from labctl.number_table import show
+
+    show(table(), Text(conditions.describe()))
     return 0
 
 
