@@ -75,7 +75,7 @@ class Solution:
         """Sum of positive parameters, such as resistances in series, and its standard error."""
         values = self.values[list(places)]
         part = self.covariance[np.ix_(places, places)]
-        return float(values.sum()), sqrt(float(values @ part @ values))
+        return float(values.sum()), sqrt(max(float(values @ part @ values), 0.0))  # rounding
 
 
 def fit(
@@ -145,7 +145,8 @@ def valid_points(
     if frequency.shape != impedance.shape or frequency.ndim != 1:
         shapes = f"{frequency.shape} and {impedance.shape}"
         raise ConfigurationError(where, "shapes", shapes, "one impedance to each frequency")
-    valid = np.isfinite(frequency) & np.isfinite(impedance) & (impedance != 0)
+    size = np.abs(impedance)
+    valid = np.isfinite(frequency) & np.isfinite(size) & (size >= np.finfo(float).tiny)
     if (frequency[valid] <= 0).any():
         raise ConfigurationError(where, "frequency_hertz", float(frequency[valid].min()), "above 0")
     if valid.sum() < fewest:

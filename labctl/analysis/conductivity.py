@@ -24,6 +24,7 @@ import numpy as np
 from labctl.analysis.arrhenius import ZERO_CELSIUS_KELVIN, ArrheniusFit, Form, fit_arrhenius
 from labctl.analysis.circuit import fit_circuit
 from labctl.analysis.conductivity_records import ConductivityAnalysis, ConductivityPoint
+from labctl.analysis.failures import told
 from labctl.analysis.full_cell import fit_full_cell
 from labctl.analysis.pressure_law import PressureLaw, fit_pressure_law
 from labctl.analysis.spectra import Spectrum, spectra
@@ -40,13 +41,22 @@ _LAYERS = {"full": 1, "ion_path": 2, "electrolyte": 1}  # of electrolyte, in ser
 
 def analyze_conductivity(run: RunTables, cell: Cell) -> ConductivityAnalysis:
     """Resistances of all spectra of a sweep, what they do with stack pressure, and with temperature."""
-    points = [_point(one, cell) for one in spectra(run)]
+    skipped = list[str]()
+    points = _points(run, cell, skipped)
     pressed = _ladder(points, over="pressure_pa")
-    laws = {name: law for name in ("electrolyte", "interface") if (law := _pressure_law(pressed, name))}
-    points = [_without_contacts(point, cell, laws.get("electrolyte")) for point in points]
+    laws = dict[str, PressureLaw]()
+    for name in ("electrolyte", "interface"):
+        with told(skipped, f"pressure law of the {name}"):
+            if law := _pressure_law(pressed, name, skipped):
+                laws[name] = law
+    points = [_without_contacts(point, cell, laws.get("electrolyte"), skipped) for point in points]
     heated = _ladder(points, over="temperature_celsius")
     of = {"electrolyte": "bulk_ohm", "rail": "rail_ohm", "interface": "interface_ohm"}
-    energies = {name: both for name, column in of.items() if (both := _energies(heated, name, column))}
+    energies = dict[str, tuple[ArrheniusFit, ...]]()
+    for name, column in of.items():
+        with told(skipped, f"activation energy of the {name}"):
+            if both := _energies(heated, name, column, skipped):
+                energies[name] = both
     flags = {
         "contacts": "electrolyte" in energies and "electrolyte" not in laws,
         "changed": _has_changed(heated),
@@ -58,10 +68,19 @@ def analyze_conductivity(run: RunTables, cell: Cell) -> ConductivityAnalysis:
         pressure_laws=laws,
         activation_energies=energies,
         flags=tuple(name for name, is_raised in flags.items() if is_raised),
+        skipped=tuple(skipped),
     )
 
 
 # ---- one spectrum
+def _points(run: RunTables, cell: Cell, skipped: list[str]) -> list[ConductivityPoint]:
+    points = list[ConductivityPoint]()
+    for one in spectra(run):
+        with told(skipped, f"spectrum {one.spectrum_count}"):
+            points.append(_point(one, cell))
+    return points
+
+
 def _point(spectrum: Spectrum, cell: Cell) -> ConductivityPoint:
     return ConductivityPoint(
         spectrum_count=spectrum.spectrum_count,
@@ -122,24 +141,39 @@ def _different(points: Sequence[ConductivityPoint], over: str) -> int:
     return count
 
 
-def _pressure_law(points: Sequence[ConductivityPoint], name: str) -> PressureLaw | None:
+def _pressure_law(points: Sequence[ConductivityPoint], name: str, skipped: list[str]) -> PressureLaw | None:
     """The law of one resistance; None where there are too few pressures, or nothing of it in the spectra."""
     constant = name == "electrolyte"
-    ohm = [getattr(point, f"{name}_ohm") for point in points]
-    if not np.isfinite(ohm).all() or _different(points, "pressure_pa") < (3 if constant else 2):
+    points = _known(points, f"{name}_ohm", f"pressure law of the {name}", skipped)
+    if _different(points, "pressure_pa") < (3 if constant else 2):
         return None
+    ohm = [getattr(point, f"{name}_ohm") for point in points]
     return fit_pressure_law([point.pressure_pa for point in points], ohm, constant=constant)
 
 
-def _energies(points: Sequence[ConductivityPoint], name: str, column: str) -> tuple[ArrheniusFit, ...]:
+def _energies(
+    points: Sequence[ConductivityPoint], name: str, column: str, skipped: list[str]
+) -> tuple[ArrheniusFit, ...]:
     """Both forms of the activation energy of 1 / R; none where there are too few temperatures."""
+    points = _known(points, column, f"activation energy of the {name}", skipped)
+    if _different(points, "temperature_celsius") < 2:
+        return ()
     kelvin = [point.temperature_celsius + ZERO_CELSIUS_KELVIN for point in points]
     ohm = np.array([getattr(point, column) for point in points])
-    if not points or not (ohm > 0).all():
-        return ()
     spread = np.array([getattr(point, f"{name}_std_ohm") for point in points]) / ohm
     weights = np.sqrt(spread**2 + _SCATTER**2)
     return tuple(fit_arrhenius(kelvin, 1.0 / ohm, weights, form=form) for form in _FORMS)
+
+
+def _known(
+    points: Sequence[ConductivityPoint], column: str, what: str, skipped: list[str]
+) -> list[ConductivityPoint]:
+    """The points that tell a resistance above 0; the others are named, unless none of them does."""
+    known = [point for point in points if getattr(point, column) > 0]
+    if known and len(known) < len(points):
+        without = ", ".join(str(point.spectrum_count) for point in points if point not in known)
+        skipped.append(f"{what}: made without spectra {without}, which do not tell the resistance")
+    return known
 
 
 def _has_changed(points: Sequence[ConductivityPoint]) -> bool:
@@ -150,9 +184,14 @@ def _has_changed(points: Sequence[ConductivityPoint]) -> bool:
     return bool(again) and abs(again[-1].electrolyte_ohm / points[0].electrolyte_ohm - 1) > _CHANGED
 
 
-def _without_contacts(point: ConductivityPoint, cell: Cell, law: PressureLaw | None) -> ConductivityPoint:
+def _without_contacts(
+    point: ConductivityPoint, cell: Cell, law: PressureLaw | None, skipped: list[str]
+) -> ConductivityPoint:
     """With its bulk resistance, and sigma = N L / (R A) of the N electrolyte layers."""
     bulk = point.electrolyte_ohm
+    if law is not None and not point.pressure_pa > 0:
+        skipped.append(f"conductivity of spectrum {point.spectrum_count}: its stack pressure is not known")
+        return point
     if law is not None and cell.kind == "electrolyte":
         bulk *= law.constant_ohm / law.at(point.pressure_pa)
     elif law is not None:

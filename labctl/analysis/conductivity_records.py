@@ -54,6 +54,7 @@ class ConductivityAnalysis:
         pressure_laws: Over the ladder of stack pressures; that of the electrolyte has a constant part.
         activation_energies: Over the ladder of temperatures, in both forms; the electrolyte without contacts.
         flags: Names out of `FLAGS`.
+        skipped: What could not be evaluated, spectra and laws, and why.
     """
 
     run_uid: str
@@ -62,6 +63,7 @@ class ConductivityAnalysis:
     pressure_laws: dict[str, PressureLaw]
     activation_energies: dict[str, tuple[ArrheniusFit, ...]]
     flags: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: NaN becomes None."""
@@ -75,6 +77,7 @@ class ConductivityAnalysis:
                     name: [one.to_dict() for one in both] for name, both in self.activation_energies.items()
                 },
                 "flags": list(self.flags),
+                "skipped": list(self.skipped),
             }
         )
         return cleaned

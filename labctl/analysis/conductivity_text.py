@@ -43,6 +43,7 @@ def conductivity_table(analysis: ConductivityAnalysis) -> RenderableType:
         *_laws(analysis.pressure_laws),
         *_energies(analysis.activation_energies),
         *(FLAGS[flag] + "." for flag in analysis.flags),
+        *(f"Left out: {why}." for why in analysis.skipped),
     ]
     title = f"Conductivity of run {analysis.run_uid[:8]}, cell {analysis.cell_id}"
     return results(title, analysis.points, columns, notes)

@@ -21,8 +21,10 @@ def cycling_table(found: CyclingAnalysis) -> RenderableType:
         "retention: discharge capacity over that of the first complete cycle at the same discharge rate, "
         "whose number stands beside it",
     ]
+    if not all(cycle.complete for cycle in shown):
+        notes.append("* this cycle is not complete: the run goes on, or ended within it")
     columns: dict[str, Callable[[CycleResult], str]] = {
-        "cycle": lambda c: f"{c.cycle_count}{'' if c.complete else ' …'}",
+        "cycle": lambda c: f"{c.cycle_count}{'' if c.complete else '*'}",
         "charge\nmAh/g": lambda c: number(c.charge_capacity_mah_per_g),
         "discharge\nmAh/g": lambda c: number(c.discharge_capacity_mah_per_g),
         "discharge\nmAh": lambda c: number(c.discharge_capacity_ah, factor=1e3),

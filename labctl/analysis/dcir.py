@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from labctl.analysis.conditions import recorded_cell, temperature_celsius
+from labctl.analysis.failures import CANNOT_BE_EVALUATED, reason
 from labctl.analysis.plain import without_nan
 from labctl.analysis.step_samples import (
     Array,
@@ -106,7 +107,10 @@ def analyze_dcir(tables: RunTables, cell: Cell | None = None) -> DcirAnalysis:
             if few:
                 skipped.append((count, f"fewer than {_FEWEST_SAMPLES} valid samples in step {few[0]}"))
             else:
-                found.append(_pulse(tables, row, samples[count - 1], samples[count], net))
+                try:
+                    found.append(_pulse(tables, row, samples[count - 1], samples[count], net))
+                except CANNOT_BE_EVALUATED as error:
+                    skipped.append((count, reason(error)))
         net += charge_ah(row)
     return DcirAnalysis(
         run_uid=str(tables.start.get("uid", "")),
@@ -136,6 +140,8 @@ def _pulse(
     rest_volt, drift = _rest_end(before)
     begin, length = float(row["start_test_time_second"]), duration_second(row)
     ampere = float(np.median(during.current_ampere))
+    if ampere == 0:
+        raise ValueError("no current flowed in most of its samples")
     response = np.abs(during.voltage_volt - rest_volt)
     spread = float(np.ptp(np.percentile(during.current_ampere, (5, 95))))
     raised = {

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from labctl.analysis.conditions import recorded_cell, temperature_span_kelvin
+from labctl.analysis.failures import CANNOT_BE_EVALUATED, reason
 from labctl.analysis.gitt_pulses import Pulse, RestEnd, pulses_from_tables, rest_end
 from labctl.analysis.gitt_records import GittAnalysis, GittPulse, SkippedPulse
 from labctl.analysis.sphere import Array, Equilibrium, Transient, fit_sphere, pulse_response, rest_response
@@ -62,27 +63,44 @@ def analyze_run(
     capacity = truth.capacity_full_ah if truth else _full_capacity_ah(cell)
     first_second = max(FIRST_SECOND, CHARGE_TRANSFERS * charge_transfer_second)
     found, skipped = pulses_from_tables(tables, net_charge_before_ah)
-    usable = [p for p in found if _enough(p, first_second)]
-    kept = {p.step_count for p in usable}
-    few = f"fewer than {_FEWEST_SAMPLES} samples in the fit window of pulse or rest"
-    short = [SkippedPulse(p.step_count, few) for p in found if p.step_count not in kept]
-    ends = [(rest_end(p.before), rest_end(p.after)) for p in usable]
-    results = []
+    usable, ends = _with_ends(found, first_second, skipped)
+    results = list[GittPulse]()
     for i, pulse in enumerate(usable):
         if only is not None and pulse.step_count not in only:
             continue
-        result = analyze_pulse(pulse, *ends[i], _curvature(usable, ends, i), first_second=first_second)
-        result = _with_material(replace(result, index=i), radius, capacity, truth)
-        end_second = pulse.start_test_time_second + pulse.duration_second + pulse.rest_second
-        span = temperature_span_kelvin(tables, pulse.start_test_time_second, end_second)
-        results.append(replace(result, flags=_flags(result, span)))
+        try:
+            result = analyze_pulse(pulse, *ends[i], _curvature(usable, ends, i), first_second=first_second)
+            result = _with_material(replace(result, index=i), radius, capacity, truth)
+            end_second = pulse.start_test_time_second + pulse.duration_second + pulse.rest_second
+            span = temperature_span_kelvin(tables, pulse.start_test_time_second, end_second)
+            results.append(replace(result, flags=_flags(result, span)))
+        except CANNOT_BE_EVALUATED as error:
+            skipped.append(SkippedPulse(pulse.step_count, reason(error)))
     return GittAnalysis(
         run_uid=str(tables.start.get("uid", "")),
         cell_id=cell.id if cell else None,
         particle_radius_metre=radius,
         pulses=tuple(results),
-        skipped=tuple(sorted([*skipped, *short], key=lambda s: s.step_count)),
+        skipped=tuple(sorted(skipped, key=lambda s: s.step_count)),
     )
+
+
+def _with_ends(
+    found: list[Pulse], first_second: float, skipped: list[SkippedPulse]
+) -> tuple[list[Pulse], list[tuple[RestEnd, RestEnd]]]:
+    """The pulses that can be fitted, each with the ends of its rests; the others go to `skipped`."""
+    few = f"fewer than {_FEWEST_SAMPLES} samples in the fit window of pulse or rest"
+    usable, ends = list[Pulse](), list[tuple[RestEnd, RestEnd]]()
+    for pulse in found:
+        if not _enough(pulse, first_second):
+            skipped.append(SkippedPulse(pulse.step_count, few))
+            continue
+        try:
+            ends.append((rest_end(pulse.before), rest_end(pulse.after)))
+            usable.append(pulse)
+        except CANNOT_BE_EVALUATED as error:
+            skipped.append(SkippedPulse(pulse.step_count, reason(error)))
+    return usable, ends
 
 
 def analyze_pulse(
@@ -197,6 +215,8 @@ def _curvature(pulses: list[Pulse], ends: list[tuple[RestEnd, RestEnd]], i: int)
     if len(near) < 2 or any(pulses[j].charge_ah == 0 for j in near):
         return nan
     first, last = near[0], near[-1]
+    if pulses[last].net_charge_ah == pulses[first].net_charge_ah:
+        return nan
 
     def slope(j: int) -> float:
         return (ends[j][1].voltage_volt - ends[j][0].voltage_volt) / pulses[j].charge_ah

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from labctl.analysis.failures import CANNOT_BE_EVALUATED
 from labctl.analysis.gitt import analyze_run
 from labctl.analysis.gitt_pulses import pulses_from_tables
 from labctl.analysis.gitt_records import GittPulse
@@ -173,7 +174,10 @@ def _transients(pulse: GittPulse, during: Segment, after: Segment) -> Transients
         (during, Transient(pulse_response, *_from(during, first), polarization_changes=True)),
         (after, Transient(rest_response, *_from(after, first))),
     )
-    fits = [_fitted(segment, transient, pulse, equilibrium) for segment, transient in both]
+    try:
+        fits = [_fitted(segment, transient, pulse, equilibrium) for segment, transient in both]
+    except CANNOT_BE_EVALUATED:  # the evaluation stands; there is no curve to draw
+        fits = [np.full(len(segment.time_second), np.nan) for segment, _ in both]
     return Transients(
         np.concatenate((during.time_second, tau + after.time_second)),
         np.concatenate((during.voltage_volt, after.voltage_volt)),

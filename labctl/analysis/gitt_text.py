@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isfinite
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
 from labctl.analysis.gitt_records import FLAGS, GittAnalysis, GittPulse
+from labctl.analysis.text import letters, meanings, results
 
 
 def result_table(analysis: GittAnalysis) -> RenderableType:
@@ -18,15 +16,16 @@ def result_table(analysis: GittAnalysis) -> RenderableType:
 
     Voltages are cell voltages; D belongs to the radius and the area convention named below the table.
     """
-    raised = [name for name in FLAGS if any(name in pulse.flags for pulse in analysis.pulses)]
-    letters = {name: chr(ord("a") + i) for i, name in enumerate(raised)}
-    legend = [f"{letters[name]}: {FLAGS[name]}" for name in raised]
-    left_out = [f"Step {s.step_count} was left out: {s.reason}." for s in analysis.skipped]
-    lines = [Text(line) for line in (*_summary(analysis), *legend, *left_out)]
-    return Group(_table(analysis, letters), *lines) if analysis.pulses else Group(*lines)
+    letter_of = letters(FLAGS, (pulse.flags for pulse in analysis.pulses))
+    notes = [*_summary(analysis), *meanings(letter_of, FLAGS)]
+    notes += [f"Step {s.step_count} was left out: {s.reason}." for s in analysis.skipped]
+    counts = analysis.direction_count
+    cell = f", cell {analysis.cell_id}" if analysis.cell_id else ""
+    title = f"GITT of run {analysis.run_uid[:8]}{cell}: pulses {counts['charge']}+ {counts['discharge']}-"
+    return results(title, analysis.pulses, _columns(analysis, letter_of), notes)
 
 
-def _table(analysis: GittAnalysis, letters: dict[str, str]) -> Table:
+def _columns(analysis: GittAnalysis, letter_of: dict[str, str]) -> dict[str, Callable[[GittPulse], str]]:
     columns: dict[str, Callable[[GittPulse], str]] = {
         "#": lambda p: f"{p.index + 1}{'+' if p.direction == 'charge' else '-'}",
         "Q\nmAh": lambda p: f"{p.net_charge_ah * 1e3:.3f}",
@@ -40,18 +39,8 @@ def _table(analysis: GittAnalysis, letters: dict[str, str]) -> Table:
         columns["D\nm²/s"] = lambda p: f"{p.diffusivity_m2_per_s:.2e}"
     if analysis.median_ratio_to_truth is not None:
         columns["D/true\n1"] = lambda p: f"{p.ratio_to_truth:.3f}"
-    columns["flags"] = lambda p: "".join(letters[name] for name in p.flags)
-    counts = analysis.direction_count
-    cell = f", cell {analysis.cell_id}" if analysis.cell_id else ""
-    title = f"GITT of run {analysis.run_uid[:8]}{cell}: pulses {counts['charge']}+ {counts['discharge']}-"
-    table = Table(
-        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    for header in columns:
-        table.add_column(header, justify="right", no_wrap=True)
-    for pulse in analysis.pulses:
-        table.add_row(*(cell_of(pulse) for cell_of in columns.values()))
-    return table
+    columns["flags"] = lambda p: "".join(letter_of[name] for name in p.flags)
+    return columns
 
 
 def _summary(analysis: GittAnalysis) -> list[str]:
@@ -61,7 +50,7 @@ def _summary(analysis: GittAnalysis) -> list[str]:
         "R²/D: spheres, fitted to pulse and rest (± one standard error); rest: fitted to the rest alone; "
     ]
     lines[0] += "WH: R²/D by Weppner and Huggins. + charge, - discharge."
-    lost = [str(p.index) for p in analysis.pulses if not p.determined]
+    lost = [str(p.index + 1) for p in analysis.pulses if not p.determined]
     if lost:
         lines.append(f"Not in the medians, for their fit does not fix R²/D: pulses {', '.join(lost)}.")
     if len(lost) == len(analysis.pulses):

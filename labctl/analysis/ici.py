@@ -28,6 +28,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from labctl.analysis.conditions import recorded_cell, temperature_span_kelvin
+from labctl.analysis.failures import CANNOT_BE_EVALUATED, reason
 from labctl.analysis.ici_records import FLAGS, IciAnalysis, Interruption
 from labctl.analysis.sphere import sphere_response
 from labctl.analysis.step_samples import (
@@ -84,20 +85,28 @@ def analyze_ici(tables: RunTables, cell: Cell | None = None) -> IciAnalysis:
         if few:
             skipped.append((count, few))
         else:
-            found.append(_interruption(len(found), rows, samples, count, net))
+            try:
+                found.append(_interruption(len(found), rows, samples, count, net))
+            except CANNOT_BE_EVALUATED as error:
+                skipped.append((count, reason(error)))
     radius = cell.particle_radius_metre if cell else None
-    results = [
-        _with_material(one, radius, truth)
-        for stretch in _stretches(found, rows)
-        for one in _with_diffusion(stretch, tables)
-    ]
+    results = list[Interruption]()
+    for stretch in _stretches(found, rows):
+        on = np.cumsum([one.current_second for one in stretch])
+        slopes, errors = _equilibrium_slopes(stretch, on)
+        for k, one in enumerate(stretch):
+            try:
+                evaluated = _with_diffusion(one, k, on, slopes, errors, tables)
+                results.append(_with_material(evaluated, radius, truth))
+            except CANNOT_BE_EVALUATED as error:
+                skipped.append((one.step_count, reason(error)))
     return IciAnalysis(
         run_uid=str(tables.start.get("uid", "")),
         cell_id=cell.id if cell else None,
         area_m2=cell.area_m2 if cell else None,
         particle_radius_metre=radius,
         interruptions=tuple(results),
-        skipped=tuple(skipped),
+        skipped=tuple(sorted(skipped)),
     )
 
 
@@ -131,6 +140,8 @@ def _interruption(
     line = _line(np.sqrt(pause.time_second[within]), pause.voltage_volt[within])
     on = _end_of_current(current, duration_second(rows[count - 1]))
     ampere = float(np.median(current.current_ampere))
+    if ampere == 0 or not duration_second(rows[count - 1]) > 0:
+        raise ValueError("no current flowed before it, or for no time")
     return Interruption(
         index=index,
         step_count=count,
@@ -197,19 +208,16 @@ def _stretches(found: list[Interruption], rows: dict[int, StepRow]) -> list[list
     return [list(members) for _, members in groupby(found, key=lambda one: of[one.step_count])]
 
 
-def _with_diffusion(stretch: list[Interruption], tables: RunTables) -> list[Interruption]:
-    """Each with dE/dt of the current, R^2/D, and its flags."""
-    on = np.cumsum([one.current_second for one in stretch])
-    slopes, errors = _equilibrium_slopes(stretch, on)
-    results = []
-    for k, one in enumerate(stretch):
-        one = _with_diffusion_time(one, float(slopes[k]), float(errors[k]))
-        end_second = one.start_test_time_second + one.pause_second
-        span = temperature_span_kelvin(tables, one.start_test_time_second - one.current_second, end_second)
-        near = slopes[max(k - 1, 0) : k + 2]
-        curved = bool(np.abs(near - slopes[k]).max() > _CURVED * abs(slopes[k]))
-        results.append(replace(one, flags=_flags(one, float(on[k]), curved, span)))
-    return results
+def _with_diffusion(
+    one: Interruption, k: int, on_second: Array, slopes: Array, errors: Array, tables: RunTables
+) -> Interruption:
+    """Interruption `k` of its stretch with dE/dt of the current, R^2/D, and its flags."""
+    one = _with_diffusion_time(one, float(slopes[k]), float(errors[k]))
+    end_second = one.start_test_time_second + one.pause_second
+    span = temperature_span_kelvin(tables, one.start_test_time_second - one.current_second, end_second)
+    near = slopes[max(k - 1, 0) : k + 2]
+    curved = bool(np.abs(near - slopes[k]).max() > _CURVED * abs(slopes[k]))
+    return replace(one, flags=_flags(one, float(on_second[k]), curved, span))
 
 
 def _equilibrium_slopes(stretch: list[Interruption], on_second: Array) -> tuple[Array, Array]:

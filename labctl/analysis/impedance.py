@@ -10,12 +10,14 @@ from labctl.analysis.circuit import fit_circuit
 from labctl.analysis.circuit_records import FLAGS as CIRCUIT_FLAGS
 from labctl.analysis.circuit_records import CircuitFit
 from labctl.analysis.cnls import Complexes, Floats
+from labctl.analysis.failures import told
 from labctl.analysis.kramers_kronig import FLAGS as KRAMERS_KRONIG_FLAGS
 from labctl.analysis.kramers_kronig import KramersKronig, linear_kk
 from labctl.analysis.plain import without_nan
 from labctl.analysis.spectra import Spectrum, spectra
 from labctl.analysis.tables import RunTables
 from labctl.cell import Cell
+from labctl.errors import ConfigurationError
 
 FLAGS: dict[str, str] = {
     **CIRCUIT_FLAGS,
@@ -39,7 +41,7 @@ class SpectrumResult:
 
 @dataclass(frozen=True, eq=False)
 class ImpedanceAnalysis:
-    """All spectra of a run with enough points; `skipped` tells of the others."""
+    """All spectra of a run that could be evaluated; `skipped` tells why the others could not."""
 
     run_uid: str
     cell_id: str | None
@@ -73,19 +75,22 @@ def analyze_impedance(
         cell: its nominal capacity judges the charge moved; None leaves that out.
         arcs: arcs of the circuit, 0 to 5; None takes as many as a spectrum is worth.
     """
-    found = spectra(run)
-    usable = [one for one in found if len(one.frequency_hertz) >= FEWEST_POINTS]
-    short = [one for one in found if len(one.frequency_hertz) < FEWEST_POINTS]
+    results, skipped = list[SpectrumResult](), list[str]()
+    for one in spectra(run):
+        with told(skipped, f"spectrum {one.spectrum_count}"):
+            results.append(_result(one, cell, arcs))
     return ImpedanceAnalysis(
         run_uid=str(run.start.get("uid", "")),
         cell_id=cell.id if cell else None,
-        results=tuple(_result(one, cell, arcs) for one in usable),
-        skipped=tuple(f"spectrum {one.spectrum_count}: fewer than {FEWEST_POINTS} points" for one in short),
+        results=tuple(results),
+        skipped=tuple(skipped),
     )
 
 
 def _result(spectrum: Spectrum, cell: Cell | None, arcs: int | None) -> SpectrumResult:
     frequency, impedance = spectrum.frequency_hertz, spectrum.impedance_ohm
+    if len(frequency) < FEWEST_POINTS:
+        raise ConfigurationError("spectrum", "points", len(frequency), f"at least {FEWEST_POINTS} valid ones")
     circuit = fit_circuit(frequency, impedance, arcs=arcs, blocking=stays_open(frequency, impedance))
     test = linear_kk(frequency, impedance)
     nominal_ah = cell.nominal_capacity_ah if cell is not None and cell.active_material else inf
@@ -98,4 +103,6 @@ def stays_open(frequency_hertz: Floats, impedance_ohm: Complexes) -> bool:
     """Whether -Im(Z) still rises towards the lowest frequency: an electrode that blocks or fills up."""
     before = frequency_hertz >= frequency_hertz[-1] * 10 ** (1 / 3)
     imaginary = -impedance_ohm.imag
+    if not before.any():  # one frequency, again and again
+        return False
     return bool(imaginary[-1] > _RISES * imaginary[before][-1])

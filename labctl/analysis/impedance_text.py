@@ -67,6 +67,7 @@ def tortuosity_table(analysis: TortuosityAnalysis) -> RenderableType:
         "τ² = φ N_M, N_M = σ_SE / σ_ion.",
         f"From the cell record: {rests_on}.",
         *meanings(letter_of, known),
+        *(f"Left out: {why}." for why in analysis.skipped),
     ]
     title = f"{analysis.path.capitalize()} path, run {analysis.run_uid[:8]}, cell {analysis.cell_id}"
     return results(title, analysis.points, columns, notes)
@@ -94,6 +95,7 @@ def polarization_table(analysis: PolarizationAnalysis) -> RenderableType:
         f"R = {resistance} ohm (slope of V against steady I, offset {analysis.offset_volt * 1e3:.3g} mV); "
         f"σ = L/(R A) = {conductivity} mS/cm, with all that is in series counted to the composite.",
         *meanings(letter_of, known),
+        *(f"Left out: {why}." for why in analysis.skipped),
     ]
     title = f"Polarisation of run {analysis.run_uid[:8]}, cell {analysis.cell_id}"
     return results(title, analysis.holds, columns, notes)

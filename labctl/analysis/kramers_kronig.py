@@ -167,7 +167,8 @@ def _valid(frequency_hertz: npt.ArrayLike, impedance_ohm: npt.ArrayLike) -> tupl
         raise ConfigurationError(where, "shapes", shapes, "one impedance to each frequency")
     if not (frequency[np.isfinite(frequency)] > 0).all():
         raise ConfigurationError(where, "frequency_hertz", float(np.nanmin(frequency)), "above 0")
-    valid = np.isfinite(frequency) & np.isfinite(impedance) & (impedance != 0)
+    size = np.abs(impedance)
+    valid = np.isfinite(frequency) & np.isfinite(size) & (size >= np.finfo(float).tiny)
     if valid.sum() < FEWEST_POINTS:
         raise ConfigurationError(where, "points", int(valid.sum()), f"at least {FEWEST_POINTS} valid ones")
     return frequency[valid], impedance[valid]

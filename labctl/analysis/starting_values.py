@@ -20,6 +20,7 @@ _PER_DECADE = 5
 _BEYOND_DECADES = 0.6  # time constants beyond the measured band that still bend it
 _SMOOTHED_DECADES = 0.22
 _SPLIT = 4.0  # in time constant, to either side
+_MOST_ITERATIONS_PER_COLUMN = 30
 _LEAST_EXPONENT, _MOST_EXPONENT = 0.5, 0.99
 
 
@@ -116,7 +117,7 @@ def distribution(
     terms = np.hstack((ends, 1 / (1 + 1j * np.outer(omega, tau)))) / np.abs(impedance_ohm)[:, None]
     target = impedance_ohm / np.abs(impedance_ohm)
     matrix, wanted = np.vstack((terms.real, terms.imag)), np.concatenate((target.real, target.imag))
-    found = nnls(matrix, wanted)[0]
+    found = _not_below_zero(matrix, wanted)
     return Distribution(
         series_ohm=float(found[0]),
         inductance_henry=float(found[1] / high),
@@ -125,6 +126,19 @@ def distribution(
         resistance_ohm=found[3:],
         noise_rms=_noise(matrix, wanted),
     )
+
+
+def _not_below_zero(matrix: Floats, wanted: Floats) -> Floats:
+    """Non-negative least squares, with columns of unit length.
+
+    Unscaled, columns differ by the range of |Z|: one spectrum of little noise in five then kept scipy's
+    active set going round beyond its 3 n iterations. With unit columns 3 n to 5 n were enough for 50 000
+    spectra, physical ones and others; each iteration lessens what is left, so that more do no harm.
+    """
+    size = np.linalg.norm(matrix, axis=0)
+    size[size == 0] = 1.0
+    most = _MOST_ITERATIONS_PER_COLUMN * matrix.shape[1]
+    return nnls(matrix / size, wanted, maxiter=most)[0] / size
 
 
 def _arc(resistance_ohm: Floats, log_time: Floats) -> Peak:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labctl.analysis.failures import told
 from labctl.analysis.plain import without_nan
 from labctl.analysis.tables import RunTables
 from labctl.cell import Cell
@@ -56,6 +57,7 @@ class PolarizationAnalysis:
         offset_volt: Voltage at which no current would flow.
         conductivity_s_per_m: Thickness of the composite over resistance and area: of the rail that conducts,
             with all that is in series counted to it; NaN without a thickness.
+        skipped: Holds that could not be evaluated, and why.
     """
 
     run_uid: str
@@ -66,6 +68,7 @@ class PolarizationAnalysis:
     offset_volt: float
     conductivity_s_per_m: float
     flags: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: NaN and infinity become None."""
@@ -76,13 +79,15 @@ class PolarizationAnalysis:
 def analyze_polarization(run: RunTables, cell: Cell) -> PolarizationAnalysis:
     """The steady currents of a run of holds, and the resistance."""
     steps, samples = run.stream("steps"), run.stream("timeseries")
-    holds = list[SteadyHold]()
+    holds, skipped = list[SteadyHold](), list[str]()
     for row in range(len(steps.get("step_count", ()))):
         finished = str(steps["end_reason"][row]) in ("time", "current_below", "charge")
         if str(steps["step_type"][row]).startswith("cv_") and finished:
             mine = samples["step_count"] == steps["step_count"][row]
             columns = (samples[n][mine] for n in ("step_time_second", "voltage_volt", "current_ampere"))
-            holds.append(steady_hold(int(steps["step_count"][row]), *columns))
+            count = int(steps["step_count"][row])
+            with told(skipped, f"step {count}"):
+                holds.append(steady_hold(count, *columns))
     resistance, spread, offset, bent = _resistance(holds)
     thickness = cell.composite_thickness_um
     known = thickness is not None and isfinite(resistance) and resistance > 0
@@ -96,6 +101,7 @@ def analyze_polarization(run: RunTables, cell: Cell) -> PolarizationAnalysis:
         offset_volt=offset,
         conductivity_s_per_m=thickness * 1e-6 / (resistance * cell.area_m2) if thickness and known else nan,
         flags=tuple(name for name in FLAGS if name in flags),
+        skipped=tuple(skipped),
     )
 
 
@@ -147,6 +153,8 @@ def _resistance(holds: list[SteadyHold]) -> tuple[float, float, float, bool]:
             False,
         )
     spread = float(((ampere - ampere.mean()) ** 2).sum())
+    if spread == 0:  # one current at all voltages: a stuck reading
+        return nan, nan, nan, False
     slope = float(((ampere - ampere.mean()) * (volt - volt.mean())).sum()) / spread
     residual = volt - volt.mean() - slope * (ampere - ampere.mean())
     free = len(volt) - 2

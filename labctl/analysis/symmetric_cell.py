@@ -87,8 +87,9 @@ class RailFit:
 
     @property
     def bend_hertz(self) -> float:
-        """Frequency about which the line bends."""
-        return _BEND_OF_LINE / (2 * pi * (self.ionic_ohm + self.electronic_ohm) * self.capacitance_farad)
+        """Frequency about which the line bends; inf where no capacitance was found."""
+        second = (self.ionic_ohm + self.electronic_ohm) * self.capacitance_farad
+        return inf if second == 0 else _BEND_OF_LINE / (2 * pi * second)
 
 
 def fit_ion_path(

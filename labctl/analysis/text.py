@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import floor, isfinite, log10, nan
 from typing import TypeVar
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from labctl.number_table import NumberTable
 
 Row = TypeVar("Row")
 _SAYS_NOTHING = 1.0  # a standard error over its value
@@ -52,13 +52,10 @@ def results(
     """
     cells = {header: [cell(row) for row in rows] for header, cell in columns.items()}
     shown = {header: values for header, values in cells.items() if {*values} - {"", "-"}}
-    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header in shown:
-        table.add_column(header, justify="right", no_wrap=True)
-    for values in zip(*shown.values(), strict=True):
-        table.add_row(*values)
     lines = [Text(note) for note in notes]
-    return Group(Text(title), table, *lines) if rows else Group(Text(f"{title}: no result."), *lines)
+    if not rows:
+        return Group(Text(f"{title}: no result."), *lines)
+    return Group(Text(title), NumberTable(shown), *lines)
 
 
 def meanings(letter_of: Mapping[str, str], meaning: Mapping[str, str]) -> list[str]:

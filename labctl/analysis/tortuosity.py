@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from typing import Any
 
+from labctl.analysis.failures import told
 from labctl.analysis.plain import without_nan
 from labctl.analysis.spectra import Spectrum, spectra
 from labctl.analysis.symmetric_cell import FLAGS as RAIL_FLAGS
@@ -64,7 +65,10 @@ class TortuosityPoint:
 
 @dataclass(frozen=True)
 class TortuosityAnalysis:
-    """All spectra of a run on an ion-path or electron-path cell, and what the results rest on."""
+    """All spectra of a run on an ion-path or electron-path cell, and what the results rest on.
+
+    `skipped` tells of the spectra that could not be evaluated.
+    """
 
     run_uid: str
     cell_id: str
@@ -73,6 +77,7 @@ class TortuosityAnalysis:
     electrolyte_volume_fraction: float | None
     electrolyte_conductivity_s_per_m: float | None
     points: tuple[TortuosityPoint, ...]
+    skipped: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: NaN and infinity become None."""
@@ -99,6 +104,10 @@ def analyze_tortuosity(
         raise ConfigurationError(f"cell {cell.id}", "kind", cell.kind, "ion_path or electron_path")
     if electronic_ohm is None:
         electronic_ohm = _stated_electronic_ohm(run, cell)
+    points, skipped = list[TortuosityPoint](), list[str]()
+    for one in spectra(run):
+        with told(skipped, f"spectrum {one.spectrum_count}"):
+            points.append(_point(one, cell, electronic_ohm))
     stated = cell.electrolyte.conductivity_ms_per_cm
     return TortuosityAnalysis(
         run_uid=str(run.start.get("uid", "")),
@@ -107,7 +116,8 @@ def analyze_tortuosity(
         thickness_um=cell.composite_thickness_um,
         electrolyte_volume_fraction=cell.electrolyte_volume_fraction,
         electrolyte_conductivity_s_per_m=None if stated is None else stated * 0.1,
-        points=tuple(_point(one, cell, electronic_ohm) for one in spectra(run)),
+        points=tuple(points),
+        skipped=tuple(skipped),
     )
 
 

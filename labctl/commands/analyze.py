@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,16 +40,28 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
     if analyze is None:
         known = f"{', '.join(sorted(_BY_PLAN))}, or any run with impedance spectra or cycles"
         raise ConfigurationError("labctl analyze", "plan of the run", plan, known)
-    plain, table = analyze(run)
+    with _quiet_arithmetic():
+        plain, table = analyze(run)
     conditions = conditions_of(run)
     if as_json:
         write_json({"uid": uid, "conditions": without_nan(asdict(conditions)), **plain})
         return 0
-    from rich.console import Console
+    from rich.text import Text
 
-    Console().print(table())
-    Console().print(conditions.describe(), highlight=False, markup=False)
+    from labctl.number_table import show
+
+    show(table(), Text(conditions.describe()))
     return 0
+
+
+@contextmanager
+def _quiet_arithmetic() -> Iterator[None]:
+    """What overflows in a bad spectrum or pulse is told with the results, not by warnings in between."""
+    import numpy as np
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.RankWarning)
+        yield
 
 
 def _other(run: RunTables) -> Callable[[RunTables], Analysis] | None:

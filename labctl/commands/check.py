@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
+from rich.text import Text
 
-from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station
+from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station, write
 from labctl.config import load_cell, packaged_config
 from labctl.errors import DeviceError, LabctlError
+from labctl.number_table import show
 from labctl.session import connect_device, open_session
+
+_BETWEEN = 2  # characters
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,10 @@ def check_station(path: Path, data: Path | None) -> int:
         for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
             findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
-    console = Console()
-    console.print(_table(station.name, findings))
+    show(Text(f"Station {station.name}"), _Findings(findings))
     for finding in findings:
         if not finding.good:
-            console.print(f"{finding.role}: {finding.verdict}", markup=False, highlight=False, soft_wrap=True)
+            write(f"{finding.role}: {finding.verdict}")
     return 0 if all(finding.good for finding in findings) else 1
 
 
@@ -85,13 +89,50 @@ def _examine(station: Any, role: str, device: Any) -> Finding:
     return Finding(role, instrument, device.prefix or "-", reading, device.check_limits(), "good", good=True)
 
 
-def _table(name: str, findings: list[Finding]) -> Table:
-    table = Table(
-        title=f"Station {name}", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 1, 0)
-    )
-    for heading in ("role", "maker, model\nserial\nfirmware", "address", "reading", "limits", "verdict"):
-        table.add_column(heading, overflow="fold", min_width=len(heading.split("\n")[0]))
-    for f in findings:
-        verdict = f.verdict if f.good else "see below"
-        table.add_row(f.role, f.instrument, f.address, f.reading, f.limits, verdict)
-    return table
+@dataclass(frozen=True)
+class _Findings:
+    """Side by side where no word or number has to be broken for it, else one below the other."""
+
+    findings: list[Finding]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = self._columns()
+        longest = {
+            heading: max(map(len, " ".join((heading, *cells)).split())) for heading, cells in columns.items()
+        }
+        if sum(longest.values()) + _BETWEEN * len(longest) > options.max_width:
+            for finding in self.findings:
+                yield from self._stacked(finding)
+            return
+        table = Table(box=None, pad_edge=False, padding=(0, _BETWEEN, 1, 0))
+        for heading, least in longest.items():
+            table.add_column(heading, overflow="fold", min_width=least)
+        for cells in zip(*columns.values(), strict=True):
+            table.add_row(*map(Text, cells))
+        yield table
+
+    def _columns(self) -> dict[str, list[str]]:
+        return {
+            "role": [f.role for f in self.findings],
+            "maker, model\nserial\nfirmware": [f.instrument for f in self.findings],
+            "address": [f.address for f in self.findings],
+            "reading": [f.reading for f in self.findings],
+            "limits": [f.limits for f in self.findings],
+            "verdict": [_verdict(f) for f in self.findings],
+        }
+
+    def _stacked(self, f: Finding) -> Iterator[RenderableType]:
+        table = Table(box=None, show_header=False, padding=(0, 0, 0, 2), pad_edge=True)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        named = {"instrument": f.instrument, "address": f.address, "reading": f.reading, "limits": f.limits}
+        for name, said in named.items():
+            if said != "-":
+                table.add_row(name, Text(said))
+        yield Text(f"\n{f.role}: {_verdict(f)}")
+        if table.row_count:
+            yield table
+
+
+def _verdict(f: Finding) -> str:
+    return f.verdict if f.good else "see below"

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from labctl.analysis.gitt import analyze_run
@@ -19,6 +18,7 @@ from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import LabctlError
 from labctl.journal_reader import follow
 from labctl.live.app import has_screen, save_screenshot
+from labctl.number_table import show
 from labctl.plugins import load_plan
 from labctl.session import open_session
 from labctl.store.service import ensure_service
@@ -77,6 +77,8 @@ def _print_result(data: Path, uid: str, run_directory: Path, wall_second: float,
     ensure_service(data)
     shipped = Store(data).wait_until_shipped(uid, _SHIPPED_WITHIN_SECOND)
     table = Table(show_header=False, box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in (
         ("run", uid),
         ("points", str(len(times))),
@@ -88,5 +90,5 @@ def _print_result(data: Path, uid: str, run_directory: Path, wall_second: float,
         ("picture", picture),
     ):
         table.add_row(name, value)
-    Console().print(table)
+    show(table)
     write(f"\nsee it again:  labctl replay {uid[:8]}\nthe pulses:    labctl analyze {uid[:8]}")

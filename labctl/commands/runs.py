@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from labctl.analysis.tables import RunTables, tables
 from labctl.commands.common import existing_data, write, write_json
 from labctl.errors import ConfigurationError
+from labctl.number_table import NumberTable, show
 from labctl.recovery import recover
 from labctl.run_query import RunQuery, parse_time
 from labctl.run_summary import RunSummary
 from labctl.store.client import Store
-
-_BETWEEN_COLUMNS = 2  # characters
 
 
 def show_runs(
@@ -36,9 +34,8 @@ def show_runs(
         write_json([_plain(run) for run in found])
         return 0
     if found:
-        console = Console()
         write(f"Runs in {directory}")
-        console.print(_runs_table(found, console.width))
+        show(_runs_table(found))
     else:
         write(f"no such run in {directory}" if query or page > 1 else f"no runs in {directory} yet")
     if not complete:
@@ -51,7 +48,7 @@ def _columns(found: list[RunSummary]) -> dict[str, list[str]]:
     in_store = {"journal": "", "tiled": ", in the store only"}
     return {
         "uid": [run.uid[:8] for run in found],
-        "started (UTC)": [run.start_time.strftime("%Y-%m-%d %H:%M:%S") for run in found],
+        "started (UTC)": [run.start_time.strftime("%Y-%m-%d %H:%M") for run in found],
         "plan": [run.plan_name for run in found],
         "cell": [run.cell_id for run in found],
         "coating": [run.coating for run in found],
@@ -59,29 +56,6 @@ def _columns(found: list[RunSummary]) -> dict[str, list[str]]:
         "state": [run.status + in_store[run.source] for run in found],
         "points": [str(run.points) for run in found],
     }
-
-
-def _fitting(columns: dict[str, list[str]], width: int, dispensable: Sequence[str]) -> dict[str, list[str]]:
-    """Columns for a terminal of this width (characters): `dispensable` ones go in turn, others stay whole."""
-    left = dict(columns)
-    for heading in dispensable:
-        if _needed(left) > width:
-            left.pop(heading, None)
-    return left
-
-
-def _needed(columns: dict[str, list[str]]) -> int:
-    texts = ([*heading.split("\n"), *values] for heading, values in columns.items())
-    return sum(_BETWEEN_COLUMNS + max(map(len, each)) for each in texts) - _BETWEEN_COLUMNS
-
-
-def _table(columns: dict[str, list[str]], right: Collection[str]) -> Table:
-    table = Table(box=None, padding=(0, _BETWEEN_COLUMNS, 0, 0), pad_edge=False)
-    for heading in columns:
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
-    return table
 
 
 def run_query(
@@ -114,11 +88,11 @@ def run_query(
     return query if query != RunQuery() else None
 
 
-def _runs_table(found: list[RunSummary], width: int) -> Table:
+def _runs_table(found: list[RunSummary]) -> NumberTable:
     columns = {heading: values for heading, values in _columns(found).items() if any(values)}
-    if _needed(columns) > width:
-        columns["started (UTC)"] = [text[:-3] for text in columns["started (UTC)"]]
-    return _table(_fitting(columns, width, ("station", "coating", "points")), right=("points",))
+    return NumberTable(
+        columns, words=columns.keys() - {"points"}, dispensable=("station", "coating", "points"), ruled=False
+    )
 
 
 def _plain(run: RunSummary) -> dict[str, Any]:
@@ -134,12 +108,11 @@ def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
         steps = {name: column.tolist() for name, column in content.streams.get("steps", {}).items()}
         write_json({"summary": _plain(run), "start": content.start, "stop": content.stop, "steps": steps})
         return 0
-    console = Console()
-    console.print(_header(run, content))
+    show(_header(run, content))
     if run.source == "journal":
         write(f"journal    {run.directory}")  # whole, to be copied
     write("\nSteps (in: charge moved on charging, out: on discharging)")
-    console.print(_steps_table(content, console.width))
+    show(_steps_table(content))
     return 0
 
 
@@ -149,6 +122,8 @@ def _header(run: RunSummary, content: RunTables) -> Table:
     coating = (cell.get("coating") or {}).get("material", "bare")
     times = content.streams.get("timeseries", {}).get("test_time_second")
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in (
         ("uid", run.uid),
         ("state", run.status + (f" ({run.reason})" if run.reason else "")),
@@ -164,7 +139,7 @@ def _header(run: RunSummary, content: RunTables) -> Table:
     ):
         if not value:
             continue
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
 
 
@@ -186,14 +161,14 @@ _SCALE = {
 }
 
 
-def _steps_table(content: RunTables, width: int) -> Table:
+def _steps_table(content: RunTables) -> NumberTable:
     steps = content.stream("steps")
     columns = {
         heading: [form.format(value * _SCALE.get(name, 1)) for value in steps.get(name, ())]
         for heading, name, form in _COLUMNS
     }
-    right = [heading for heading, _, form in _COLUMNS if form != "{}"]
-    return _table(_fitting(columns, width, ("cycle", "#")), right)
+    words = [heading for heading, _, form in _COLUMNS if form == "{}"]
+    return NumberTable(columns, words=words, dispensable=("cycle", "#"), ruled=False)
 
 
 def recover_runs(data: Path | None) -> int:

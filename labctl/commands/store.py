@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from labctl.commands.common import chosen_data, existing_data, write, write_json
+from labctl.number_table import NumberTable, show
 from labctl.store.service import ensure_service, service_status, stop_service
 
 _MOST_LETTERS = 10
@@ -21,18 +22,17 @@ def show_status(data: Path | None, *, as_json: bool) -> int:
     if as_json:
         write_json(status)
         return 0
-    console = Console()
-    console.print(_service_table(directory, status))
+    show(_service_table(directory, status))
     if status["runs"]:
-        console.print(_runs_table(status["runs"]))
+        show(Text("\nOn their way"), _runs_table(status["runs"]))
     if status["refused"]:
-        console.print(_letters_table(status["refused"]))
+        show(_letters_table(status["refused"]))
     return 0
 
 
 def _service_table(directory: Path, status: dict[str, Any]) -> Table:
     table = Table(title=f"Document store of {directory}", title_justify="left", box=None, show_header=False)
-    table.add_column()
+    table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     kind = "lab-wide" if status["lab_wide"] else "of this data directory"
     for name, value in (
@@ -50,14 +50,22 @@ def _service_table(directory: Path, status: dict[str, Any]) -> Table:
     return table
 
 
-def _runs_table(runs: dict[str, dict[str, Any]]) -> Table:
-    table = Table(title="\nOn their way", title_justify="left", box=None)
-    for heading in ("run", "state", "rows stored", "rows waiting", "error"):
-        table.add_column(heading, justify="right" if heading.startswith("rows") else "left", overflow="fold")
-    for uid, run in runs.items():
-        rows = ", ".join(f"{stream} {count}" for stream, count in run["rows"].items()) or "0"
-        table.add_row(uid[:8], run["state"], rows, str(run["waiting"]), run["error"])
-    return table
+def _runs_table(runs: dict[str, dict[str, Any]]) -> NumberTable:
+    shown = runs.values()
+    columns = {
+        "run": [uid[:8] for uid in runs],
+        "state": [str(run["state"]) for run in shown],
+        "rows stored": [
+            "\n".join(f"{s} {count}" for s, count in run["rows"].items()) or "0" for run in shown
+        ],
+        "rows waiting": [str(run["waiting"]) for run in shown],
+        "error": [str(run["error"]) for run in shown],
+    }
+    return NumberTable(columns, words=("run", "state", "error"), ruled=False)
+
+
+def _lines(rows: dict[str, int]) -> str:
+    return "\n".join(f"{stream} {count}" for stream, count in rows.items()) or "0"
 
 
 def _letters_table(letters: dict[str, list[dict[str, str]]]) -> Table:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from labctl.commands.common import existing_data, write, write_json
+from labctl.number_table import NumberTable, show
 from labctl.store.client import Store
 from labctl.store.refused import Letter
 from labctl.store.verify import Verification, verify_run
@@ -34,12 +32,13 @@ def verify_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
 
 
 def _print(found: Verification, letters: list[Letter]) -> None:
-    table = Table(title=f"Run {found.uid}: journal and Tiled", title_justify="left", box=None)
-    for heading in ("stream", "rows equal", "not shipped yet"):
-        table.add_column(heading, justify="left" if heading == "stream" else "right")
-    for stream, rows in found.rows.items():
-        table.add_row(stream, str(rows), str(found.waiting.get(stream, 0)))
-    Console().print(table)
+    write(f"Run {found.uid}: journal and Tiled")
+    columns = {
+        "stream": list(found.rows),
+        "rows equal": [str(rows) for rows in found.rows.values()],
+        "not shipped yet": [str(found.waiting.get(stream, 0)) for stream in found.rows],
+    }
+    show(NumberTable(columns, words=("stream",), ruled=False))
     for difference in found.differences:
         write(f"DIFFERENT  {difference}")
     for letter in letters:

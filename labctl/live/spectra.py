@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labctl.analysis.failures import CANNOT_BE_EVALUATED, reason
 from labctl.analysis.kramers_kronig import FEWEST_POINTS, KramersKronig, linear_kk
 from labctl.live.charge import parts_of_one
 from labctl.live.pyramid import Floats
@@ -24,7 +25,10 @@ def _none() -> Floats:
 
 @dataclass(eq=False)
 class Spectrum:
-    """One spectrum, as far as it was measured: arrays of shape (points,), and the net charge at its start."""
+    """One spectrum, as far as it was measured: arrays of shape (points,), and the net charge at its start.
+
+    `untestable` says why the Kramers-Kronig test of its points failed; "" if it did not.
+    """
 
     number: int
     step_count: int
@@ -35,6 +39,7 @@ class Spectrum:
     real_ohm: Floats = field(default_factory=_none)
     imaginary_ohm: Floats = field(default_factory=_none)
     test: KramersKronig | None = None
+    untestable: str = ""
     tested_points: int = 0
 
     def __len__(self) -> int:
@@ -86,17 +91,22 @@ class Spectra:
         frequency = spectrum.frequency_hertz
         impedance = spectrum.real_ohm + 1j * spectrum.imaginary_ohm
 
-        def done(result: KramersKronig | None) -> None:
+        def done(result: KramersKronig | str | None) -> None:
             self._testing.discard(spectrum.number)
-            spectrum.test, spectrum.tested_points = result, points
+            spectrum.test = result if isinstance(result, KramersKronig) else None
+            spectrum.untestable = result if isinstance(result, str) else ""
+            spectrum.tested_points = points
             self.test_version += 1
 
         worker.submit(lambda: _tested(frequency, impedance), done)
 
 
-def _tested(frequency: Floats, impedance: npt.NDArray[np.complex128]) -> KramersKronig | None:
-    """The test of what is valid; None where that is too little."""
+def _tested(frequency: Floats, impedance: npt.NDArray[np.complex128]) -> KramersKronig | str | None:
+    """The test of what is valid, or why it failed; None where that is too little."""
     valid = np.isfinite(impedance) & (frequency > 0)
     if valid.sum() < FEWEST_POINTS:
         return None
-    return linear_kk(frequency[valid], impedance[valid])
+    try:
+        return linear_kk(frequency[valid], impedance[valid])
+    except CANNOT_BE_EVALUATED as error:
+        return reason(error)

@@ -55,8 +55,9 @@ def test_plan_cell_and_state_are_whole_in_a_list_for_80_columns(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     show_runs(data, limit=5, as_json=False)
-    _, heading, run, *_ = shown(capsys)
+    _, heading, run, left_out, *_ = shown(capsys)
     assert heading.split() == ["uid", "started", "(UTC)", "plan", "cell", "state"]
+    assert left_out == "(no room for: coating, station, points)"
     assert run.split()[1:] == [
         "2023-11-14",
         "22:13",
@@ -74,7 +75,7 @@ def test_a_wide_terminal_has_all_columns(
     show_runs(data, limit=5, as_json=False)
     _, heading, run, *_ = shown(capsys)
     assert heading.split() == [*"uid started (UTC) plan cell coating station state points".split()]
-    assert "22:13:20" in run
+    assert "22:13" in run
     assert "bench-by-the-window" in run
 
 
@@ -85,6 +86,21 @@ def test_a_step_is_one_line_and_the_path_of_the_journal_is_whole(
     lines = shown(capsys)
     (journal,) = [line for line in lines if line.startswith("journal")]
     assert Path(journal.split()[1]).is_dir()
-    assert lines[-1].endswith("interrupted")
-    assert "2[0].0.resume" in lines[-1]
-    assert len(lines[-1]) <= 80
+    step, left_out = lines[-2:]
+    assert step.endswith("interrupted")
+    assert "2[0].0.resume" in step
+    assert len(step) <= 80
+    assert left_out == "(no room for: cycle)"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_every_number_is_whole_or_the_table_says_that_its_column_is_not_there(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_runs(data, limit=5, as_json=False)
+    show_run("last", data, as_json=False)
+    text = "\n".join(shown(capsys))
+    assert "…" not in text
+    for number in ("113.889", "1513.167", "2.3798"):
+        assert number in text.split()

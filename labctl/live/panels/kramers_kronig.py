@@ -58,6 +58,9 @@ class KramersKronigPanel(SpectrumPanel):
         reason = super().why_empty(model)
         if reason or any(spectrum.test for spectrum in self._tested(model)):
             return reason
+        for spectrum in self._tested(model):
+            if spectrum.untestable:
+                return f"No Kramers-Kronig test of spectrum {spectrum.number}: {spectrum.untestable}"
         return "Too few frequencies for a Kramers-Kronig test yet"
 
     def _tested(self, model: RunModel) -> tuple[Spectrum, ...]:

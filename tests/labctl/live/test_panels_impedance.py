@@ -205,6 +205,15 @@ def test_missing_readings_leave_holes_and_a_spectrum_of_nothing_does_no_harm(pan
     assert len(newest(tested)[0]) == len(FREQUENCY) - 3
 
 
+def test_why_a_spectrum_has_no_test_is_told_and_the_others_have_theirs(panel_of: Any) -> None:
+    run = MadeRun("eis", IMPEDANCE)
+    run.spectrum(1, 100.0, FREQUENCY, impedance_of(FREQUENCY) * 1e-320)
+    told = panel_of("kramers-kronig", run.documents).message.text()
+    assert told.startswith("No Kramers-Kronig test of spectrum 1: Kramers-Kronig test: points")
+    run.spectrum(2, 200.0, FREQUENCY, impedance_of(FREQUENCY))
+    assert len(newest(panel_of("kramers-kronig", run.documents))[0]) == len(FREQUENCY)
+
+
 def test_what_is_in_view_can_be_taken_out_as_a_table(panel_of: Any) -> None:
     panel = panel_of("bode", spectra(3).stop())
     table = panel.visible_data()
