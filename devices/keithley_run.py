@@ -179,8 +179,8 @@ class KeithleyRun(ProgramRun):
                 second = readings.second[place]
                 self._on_alarm(
                     kind="no_reading", source=self._link.address, value=nan, limit=nan,
-                    action=f"a reading {second:g} s after the program's first one has no value (out of range, "
-                    "or not a number); such rows are NaN",
+                    action=f"a reading {second:g} s after the program's first one has no value (out of "
+                    "range, or not a number); such rows are NaN",
                 )  # fmt: skip
             last = int(place)
         self._valid_in_a_row = len(readings) - 1 - last
