@@ -13,7 +13,7 @@ import pytest
 
 from devices.keithley import Keithley2450
 from devices.keithley_link import ANSWER_WITHIN_SECOND, KeithleyLink
-from devices.techniques import OpenCircuit
+from devices.techniques import OpenCircuit, Sampling
 from labctl.errors import DeviceError, InstrumentError, TransportError
 from tests.devices.cycler_bench import DENSE, Row, SteppedCell, charge, rows, run, started
 from tests.devices.fuzz_line import FuzzLine
@@ -119,6 +119,49 @@ def test_a_bad_line_changes_no_value_and_loses_none() -> None:
     )
     assert len(clean) == 3000 + 300 + 1
     assert damaged == clean
+
+
+WEATHER = [
+    ("garbage", {"lines": 19, "after_lines": 3}),
+    ("truncated", {"lines": 19, "after_lines": 3}),
+    ("split", {"lines": 0, "size": 1}),
+    ("slow_wire", {"bytes_per_second": 500}),
+]
+
+
+@pytest.mark.parametrize(("fault", "arguments"), WEATHER, ids=[fault for fault, _ in WEATHER])
+def test_a_run_goes_on_through_many_damaged_lines_and_on_a_slow_wire(
+    fault: str, arguments: dict[str, Any]
+) -> None:
+    both: list[list[Row]] = []
+    for faulty in (False, True):
+        with keithley_bench(seed=4) as bench:
+            cycler = bench.connected()
+            status = started(cycler, charge(1.0), OpenCircuit(until_time_second=3, sampling=DENSE))
+            if faulty:
+                bench.inject(fault, **arguments)
+            status.wait(60)
+            both.append(rows(cycler))
+            assert [result.end_reason for result in cycler.results] == ["time", "time"]
+            damaged = faulty and fault in ("garbage", "truncated")
+            assert kinds(bench) == (["damaged line"] if damaged else [])
+            assert not bench.closed
+    assert both[0] == both[1]
+
+
+def test_on_a_slow_wire_a_stop_still_opens_the_circuit_in_time_and_keeps_every_row() -> None:
+    with keithley_bench(speed=20.0) as bench:
+        cycler = bench.connected()
+        status = started(cycler, charge(36_000, sampling=Sampling.every(0.05)))
+        wait_until(lambda: bool(rows(cycler)))
+        bench.inject("slow_wire", bytes_per_second=500)
+        wait_until(lambda: bench.call(lambda: bench.clock.now) > 20)
+        asked = time.time()
+        cycler.stop()
+        assert bench.of("circuit")[-1]["unix_second"] - asked < 2
+        bench.inject("clear")
+        assert not bench.closed
+        status.wait(10)
 
 
 def kinds(bench: KeithleyBench) -> list[str]:
