@@ -22,6 +22,7 @@ from devices.polled_instrument import PolledInstrument
 from devices.protocols import Identity
 from devices.transport import Line, SerialLine
 from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
+from labctl.host_time import HOST
 
 _ASK_SOURCE_EVERY = 10  # readings; somebody may change it at the front panel
 _STANDARD_ATMOSPHERE_PA = 101_325.0
@@ -250,7 +251,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
     def hold(self) -> None:
         """Hold the pressure that is there now; never raises: a failure is an alarm, and tried again."""
         try:
-            self.hold_later().result(_HOLD_WITHIN_SECOND)
+            HOST.result_within(self.hold_later(), _HOLD_WITHIN_SECOND)
         except (DeviceError, TimeoutError) as error:
             self.alarms.update("hold", True, f"could not be sent yet, is tried again: {error or 'no answer'}")
 

@@ -11,6 +11,7 @@ from ophyd.status import DeviceStatus
 
 from labctl.clock import Clock
 from labctl.errors import DeviceError, LabctlError, ProtocolError
+from labctl.host_time import HOST
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Approach:
         name: of the device, for messages.
         status: settled when it is over.
         clock: the station's; dwell and timeout are its time.
-        target: where the value shall be.
+        target: where the value shall be; a gap in which the host did not run begins the dwell anew, and the
+            timeout is longer by it.
         begin: sends it on its way; runs in the thread.
         observe: the value now (may steer, too); any LabctlError ends the approach.
         fail: called before the status fails, with the reason; it says what is to be done.
@@ -103,11 +105,16 @@ class Approach:
 
     def _wait(self) -> None:
         target, began, inside_since = self.target, self._clock.now(), inf
+        looked, (_, gaps) = began, HOST.look()
         while not self._over:
             self._clock.sleep(self._period_second)
             if self._over:
                 return
             value, now = self._observe(), self._clock.now()
+            _, gaps_now = HOST.look()
+            if gaps_now != gaps:  # nobody looked for a while: that time neither counts as dwell nor as late
+                gaps, inside_since, began = gaps_now, inf, began + (now - looked)
+            looked = now
             inside = abs(value - target.value) <= target.tolerance
             inside_since = min(inside_since, now) if inside else inf
             if now - inside_since >= target.dwell_second:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import Future
 from math import nan
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from devices.instrument import Instrument
 from devices.protocols import Identity
 from labctl.errors import InstrumentError, TransportError
+from labctl.host_time import HOST
 
 OPEN_WITHIN_SECOND = 2.0
 _RECONNECT_PAUSES_SECOND = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)  # before each attempt
@@ -21,7 +21,7 @@ class OpeningAttempt:
 
     def __init__(self) -> None:
         self.done: Future[None] = Future()
-        self.deadline_wall_second = time.monotonic() + OPEN_WITHIN_SECOND
+        self.deadline_second = HOST.awake_second() + OPEN_WITHIN_SECOND
         self.late = False  # somebody was told that it took too long
 
 
@@ -119,12 +119,10 @@ class CircuitInstrument(Instrument):
         attempt = self._attempt_to_open()
         if attempt is None:
             return
-        try:
-            attempt.done.exception(max(attempt.deadline_wall_second - time.monotonic(), 0.0))
-        except TimeoutError:
-            if not attempt.late:
-                attempt.late = True
-                self._alarm_circuit("could not be opened: the instrument does not answer")
+        left_second = max(attempt.deadline_second - HOST.awake_second(), 0.0)
+        if not HOST.done_within(attempt.done, left_second) and not attempt.late:
+            attempt.late = True
+            self._alarm_circuit("could not be opened: the instrument does not answer")
 
     def _attempt_to_open(self) -> OpeningAttempt | None:
         """The attempt under way, or a new one that begins when the reader thread is free; None: no reader."""

@@ -24,6 +24,7 @@ from devices.program_run import ProgramRun
 from devices.techniques import Program, StepResult
 from labctl.clock import TimeKeeper
 from labctl.errors import DeviceError, TransportError
+from labctl.host_time import HOST
 from labctl.safety.limits import Limits
 
 _READING_WITHIN_SECOND = 10.0
@@ -97,7 +98,8 @@ class CyclerDevice(CircuitInstrument):
         """
         self._require_no_program()
         try:
-            volt = self._require_worker().submit(self._rest_voltage).result(_READING_WITHIN_SECOND)
+            reading = self._require_worker().submit(self._rest_voltage)
+            volt = HOST.result_within(reading, _READING_WITHIN_SECOND)
         except FutureTimeoutError:
             raise TransportError(f"{self.name}: no answer within {_READING_WITHIN_SECOND:g} s") from None
         self.voltage.put(volt)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -17,11 +16,12 @@ from devices.eurotherm_link import ControllerReading
 from devices.eurotherm_move import Move, Settling
 from devices.eurotherm_readings import EurothermReadings
 from labctl.errors import ConfigurationError, DeviceError, ProtocolError
+from labctl.host_time import HOST
 
 T = TypeVar("T")
 STOP_WITHIN_SECOND = 2.0
 _LOOKS_PER_DWELL, _FAR_SECOND = 20, 15.0  # steps in which the clock is slept on, near and far from the target
-_SILENT_PERIODS, _SILENT_WALL_SECOND = 3.0, 2.0
+_SILENT_PERIODS, _SILENT_AWAKE_SECOND = 3.0, 2.0
 
 
 class Eurotherm3200(EurothermReadings):
@@ -106,7 +106,7 @@ class Eurotherm3200(EurothermReadings):
             target,
             settling,
             ramp_second=60.0 * self._distance_kelvin(target) / ramp if ramp else 0.0,
-            silence_wall_second=max(_SILENT_PERIODS * self.period_second, _SILENT_WALL_SECOND),
+            silence_awake_second=max(_SILENT_PERIODS * self.period_second, _SILENT_AWAKE_SECOND),
         )
         with self._lock:
             begun = self._replace(move, lambda: self._begin(move, ramp or None))
@@ -158,7 +158,7 @@ class Eurotherm3200(EurothermReadings):
         super()._show(value)
         move = self._move
         if move is not None:
-            move.judge(value, self.last_reading_clock_second, time.monotonic())
+            move.judge(value, self.last_reading_clock_second, *HOST.look())
 
     def _begin(self, move: Move, ramp: float | None) -> None:
         self._change(self._controller.require_control)
@@ -166,7 +166,7 @@ class Eurotherm3200(EurothermReadings):
             return  # given up before its turn came: nothing is written
         asked_second, move.told = self._clock.now(), True  # simulated time may run while it is written
         self._change(self._controller.go_to, move.target_celsius, ramp)
-        move.begin(asked_second, time.monotonic())
+        move.begin(asked_second, *HOST.look())
 
     def _hold(self, move: Move | None) -> None:
         """Hold the temperature of now, unless the instrument never heard of `move`."""
@@ -218,7 +218,7 @@ class Eurotherm3200(EurothermReadings):
 
     def _wait_briefly(self, future: Future[Any], trouble: str) -> None:
         try:
-            future.result(STOP_WITHIN_SECOND)
+            HOST.result_within(future, STOP_WITHIN_SECOND)
         except (DeviceError, FutureTimeoutError) as error:
             action = f"{trouble}: {str(error) or 'no answer'}"
             self.on_alarm(kind="hold", source=self.name, value=nan, limit=nan, action=action)

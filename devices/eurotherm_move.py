@@ -45,8 +45,9 @@ class Settling:
 class Move:
     """A status that is done after a dwell of readings within the tolerance of the target.
 
-    A reading outside, or none, begins the dwell anew. Without any reading for `silence_wall_second` (wall
-    time) the move has failed, as the link has.
+    A reading outside, or none, begins the dwell anew. Without any reading for `silence_awake_second` (wall
+    time during which this process ran) the move has failed, as the link has. After a gap in which the host
+    did not run (labctl.host_time) the dwell begins anew, for nobody looked; the timeout is longer by the gap.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Move:
         settling: Settling,
         *,
         ramp_second: float,
-        silence_wall_second: float,
+        silence_awake_second: float,
     ) -> None:
         self.name, self.status = name, status
         self.target_celsius, self.settling = target_celsius, settling
@@ -65,27 +66,42 @@ class Move:
         self.ended = False
         self._error: Exception | None = None
         self._longest_second = settling.timeout_second + ramp_second
-        self._silence_wall_second = silence_wall_second
+        self._silence_awake_second = silence_awake_second
         self._lock = threading.Lock()
         self._deadline: float | None = None  # until the instrument has the setpoint
         self._inside_since: float | None = None
-        self._last_reading_wall = 0.0
+        self._last_reading_awake_second = 0.0
+        self._looked_clock_second, self._gaps = 0.0, 0
 
-    def begin(self, clock_second: float, wall_second: float) -> None:
+    def begin(self, clock_second: float, awake_second: float, gaps: int) -> None:
         """The instrument has the setpoint, since `clock_second`."""
-        self._last_reading_wall = wall_second
+        self._last_reading_awake_second, self._gaps = awake_second, gaps
+        self._looked_clock_second = clock_second
         self._deadline = clock_second + self._longest_second
 
-    def judge(self, reading: ControllerReading | None, clock_second: float, wall_second: float) -> None:
-        """Take a reading into account; called by the reader thread."""
+    def judge(
+        self, reading: ControllerReading | None, clock_second: float, awake_second: float, gaps: int
+    ) -> None:
+        """Take a reading into account; called by the reader thread.
+
+        Args:
+            reading: None where it failed.
+            clock_second: the station's clock at the reading.
+            awake_second: how long this process has run, and
+            gaps: how often it did not (labctl.host_time).
+        """
         if self._deadline is None or self.ended:
             return
+        if gaps != self._gaps:
+            self._gaps, self._inside_since = gaps, None
+            self._deadline += clock_second - self._looked_clock_second
+        self._looked_clock_second = clock_second
         if reading is None:
             self._inside_since = None
-            if wall_second - self._last_reading_wall > self._silence_wall_second:
+            if awake_second - self._last_reading_awake_second > self._silence_awake_second:
                 self.fail(TransportError(f"{self._what()}: the controller does not answer any more"))
         else:
-            self._last_reading_wall = wall_second
+            self._last_reading_awake_second = awake_second
             self._judge_value(reading, clock_second)
         if clock_second >= self._deadline:
             late = f"not there after {self._longest_second:g} s{_at(reading)}"

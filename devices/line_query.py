@@ -9,13 +9,13 @@ silence, so that an answer must be late by more than three times the timeout to 
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from devices.transport import Line
 from labctl.errors import InstrumentError, TransportError
+from labctl.host_time import HOST
 
 T = TypeVar("T")
 _QUIET_TIMEOUTS = 0.04  # after a disturbance: so many timeouts without a byte, 20 ms by default
@@ -172,8 +172,8 @@ class LineQuery:
         self.resynchronise()
 
     def _drain(self) -> None:
-        deadline = time.monotonic() + self._timeout_second
-        while self._fill(_QUIET_TIMEOUTS * self._timeout_second) and time.monotonic() < deadline:
+        deadline = HOST.awake_second() + self._timeout_second
+        while self._fill(_QUIET_TIMEOUTS * self._timeout_second) and HOST.awake_second() < deadline:
             pass
         self._line.discard_input()
         self._unread.clear()
@@ -183,20 +183,20 @@ class LineQuery:
         self._line.write(question.encode("ascii") + self._end)
 
     def _lines_until_quiet(self) -> Iterator[str]:
-        deadline = time.monotonic() + 4 * self._timeout_second
+        deadline = HOST.awake_second() + 4 * self._timeout_second
         wait = self._timeout_second  # the first line may take as long as any answer
-        while time.monotonic() < deadline and self._fill(wait):
+        while HOST.awake_second() < deadline and self._fill(wait):
             while self._unread:
                 yield self._unread.popleft()
             wait = _LISTING_TIMEOUTS * self._timeout_second
 
     def _lines_within(self, timeout_second: float) -> Iterator[str]:
         """Lines one by one; what comes after the last one taken stays for later."""
-        deadline = time.monotonic() + timeout_second
+        deadline = HOST.awake_second() + timeout_second
         while True:
             while self._unread:
                 yield self._unread.popleft()
-            left = deadline - time.monotonic()
+            left = deadline - HOST.awake_second()
             if left <= 0:
                 return
             self._fill(left)

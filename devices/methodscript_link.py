@@ -7,7 +7,6 @@ instruments of the EmStat4 and EmStat Pico families.
 from __future__ import annotations
 
 import re
-import time
 from collections import deque
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ from devices.methodscript import error_text
 from devices.protocols import Identity
 from devices.transport import Line
 from labctl.errors import InstrumentError, TransportError
+from labctl.host_time import HOST
 
 _ERROR_LINE = re.compile(r"^([A-Za-z]?)!([0-9A-Fa-f]{4})(?::\s*(.*))?$")
 _REFUSED_WHILE_RUNNING, _SERIAL_NUMBER = "i!0006", re.compile(r"i[0-9A-Za-z]{6,}$")
@@ -105,19 +105,19 @@ class MethodScriptLink:
 
     def _answers(self, command: bytes, name: str) -> Iterator[str]:
         """Lines after `command`, which is repeated: after an error the instrument is deaf for a moment."""
-        deadline = time.monotonic() + _REPLY_TIMEOUT_SECOND
-        while (left := deadline - time.monotonic()) > 0:
+        deadline = HOST.awake_second() + _REPLY_TIMEOUT_SECOND
+        while (left := deadline - HOST.awake_second()) > 0:
             self._line.write(command)
-            yield from self._lines_until(time.monotonic() + min(left, _ASK_AGAIN_SECOND))
+            yield from self._lines_until(HOST.awake_second() + min(left, _ASK_AGAIN_SECOND))
         raise TransportError(
             f"{self.address}: no answer to {name} within {_REPLY_TIMEOUT_SECOND:g} s; "
             "is this a MethodSCRIPT instrument, switched on, at this address?"
         )
 
     def _settle(self) -> None:
-        quiet_from = time.monotonic() + _SETTLE_AFTER_ERROR_SECOND
-        while time.monotonic() < quiet_from:
-            self._line.read_lines(quiet_from - time.monotonic())
+        quiet_from = HOST.awake_second() + _SETTLE_AFTER_ERROR_SECOND
+        while HOST.awake_second() < quiet_from:
+            self._line.read_lines(quiet_from - HOST.awake_second())
         self._line.discard_input()
         self._unread.clear()
 
@@ -137,7 +137,7 @@ class MethodScriptLink:
         """Send one command; its reply without the echoed letter."""
         self._line.write(f"{command}\n".encode("ascii"))
         replies: list[str] = []
-        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
+        for line in self._lines_until(HOST.awake_second() + _REPLY_TIMEOUT_SECOND):
             if not replies:
                 self._raise_error_of(line, command)
                 if not line.startswith(command[0]):
@@ -167,7 +167,7 @@ class MethodScriptLink:
         """Run a short script; its output lines."""
         self._upload("e", script)
         output: list[str] = []
-        for line in self._lines_until(time.monotonic() + timeout_second):
+        for line in self._lines_until(HOST.awake_second() + timeout_second):
             if not line:
                 return output
             self.raise_run_error(line)
@@ -178,7 +178,7 @@ class MethodScriptLink:
         """Send a script, closed by an empty line, and wait for the instrument to take it."""
         text = "\n".join((command, *script)) + "\n\n"
         self._line.write(text.encode("ascii"))
-        for line in self._lines_until(time.monotonic() + _REPLY_TIMEOUT_SECOND):
+        for line in self._lines_until(HOST.awake_second() + _REPLY_TIMEOUT_SECOND):
             self._raise_error_of(line, command)
             if line == command:
                 return
@@ -218,11 +218,11 @@ class MethodScriptLink:
         self._unread.extendleft(reversed(lines))
 
     def _lines_until(self, deadline: float) -> Iterator[str]:
-        """Lines one by one until `deadline` (time.monotonic); what is not asked for stays for later."""
+        """Lines one by one until `deadline` (HOST.awake_second); what is not asked for stays for later."""
         while True:
             while self._unread:
                 yield self._unread.popleft()
-            left = deadline - time.monotonic()
+            left = deadline - HOST.awake_second()
             if left <= 0:
                 return
             self._fill(left)

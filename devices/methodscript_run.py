@@ -14,11 +14,12 @@ from devices.program_run import OnAlarm, OnReading, ProgramRun
 from devices.techniques import Impedance, OpenCircuit
 from labctl.clock import Clock
 from labctl.errors import DeviceError, TransportError, TripError
+from labctl.host_time import HOST
 
 _POLL_SECOND = 0.05  # how soon a request to stop is seen
 _LOOP_STOP_SECOND = 0.4  # after that the whole script is aborted
 _ABORT_WITHIN_SECOND = 0.8  # after which it is tried over a new connection
-_SILENT_INTERVALS, _SILENCE_SECOND = 3, 2.0  # of the station's clock, the longer of the two; 2 s of wall time
+_SILENT_INTERVALS, _SILENCE_SECOND = 3, 2.0  # of the station's clock, the longer of the two; 2 s awake
 _MANY_DAMAGED_LINES = 20
 _LAST_FREQUENCY_TOLERANCE = 1.001
 
@@ -37,12 +38,12 @@ class ScriptRun(ProgramRun):
     ) -> None:
         super().__init__(record, on_reading=on_reading, on_alarm=on_alarm)
         self._link, self._clock = link, clock
-        self._stop_sent_wall_second: float | None = None
+        self._stop_sent_second: float | None = None  # of HOST.awake_second(), as the next one
         self._abort_sent = False
         self._trip: str | None = None
         self._loop_open = False
         self._damaged_in_a_row = 0
-        self._heard_wall_second = time.monotonic()
+        self._heard_second, self._gaps = HOST.look()
         self._heard_clock_second = 0.0
 
     def follow(self) -> None:
@@ -201,26 +202,33 @@ class ScriptRun(ProgramRun):
         """First end the loop, so that the instrument tells exactly when it ended; then abort the script."""
         if self._stop_reason is None:
             return
-        if self._stop_sent_wall_second is None:
-            self._stop_sent_wall_second = time.monotonic()
+        if self._stop_sent_second is None:
+            self._stop_sent_second = HOST.awake_second()
             self._link.stop_loop()
-        elif not self._abort_sent and time.monotonic() - self._stop_sent_wall_second > _LOOP_STOP_SECOND:
+        elif not self._abort_sent and HOST.awake_second() - self._stop_sent_second > _LOOP_STOP_SECOND:
             self._abort_sent = True
             self._link.abort()
 
     def _note_heard(self) -> None:
-        self._heard_wall_second = time.monotonic()
+        self._heard_second, self._gaps = HOST.look()
         self._heard_clock_second = self._clock.now()
 
     def _notice_silence(self) -> None:
-        """Raise when neither wall time nor the station's clock leave room for a healthy instrument."""
-        deaf_second = time.monotonic() - max(self._heard_wall_second, self._stop_sent_wall_second or 0.0)
+        """Raise when neither wall time nor the station's clock leave room for a healthy instrument.
+
+        Only what was said while this process ran can have been heard: after a gap in which it did not
+        (labctl.host_time) what waits on the wire is read first, and the silence begins anew.
+        """
+        now, gaps = HOST.look()
+        deaf_second = now - max(self._heard_second, self._stop_sent_second or 0.0)
         if self._abort_sent and deaf_second > _LOOP_STOP_SECOND + _ABORT_WITHIN_SECOND:
             raise TransportError(f"{self._link.address}: no answer to the abort command")
-        if time.monotonic() - self._heard_wall_second < _SILENCE_SECOND:
+        if now - self._heard_second < _SILENCE_SECOND and gaps == self._gaps:
             return
         silence = self._clock.now() - self._heard_clock_second
-        if silence > max(_SILENT_INTERVALS * self._longest_interval_second(), _SILENCE_SECOND):
+        if HOST.look()[1] != self._gaps:
+            self._note_heard()
+        elif silence > max(_SILENT_INTERVALS * self._longest_interval_second(), _SILENCE_SECOND):
             raise TransportError(f"{self._link.address}: silent for {silence:.1f} s while a program runs")
 
     def _longest_interval_second(self) -> float:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import time
 
 import serial
 from pymodbus.logging import Log
@@ -28,6 +27,7 @@ from devices.modbus_frames import Frames, RtuFrames, TcpFrames
 from devices.transport import SerialLine
 from labctl.config import NO_ADDRESS
 from labctl.errors import ConfigurationError, InstrumentError, TransportError
+from labctl.host_time import HOST
 
 PROTOCOLS = ("rtu", "tcp")
 PARITIES = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
@@ -103,7 +103,7 @@ class ModbusLink:
         self._number = secrets.randbelow(0xFFFF)
         self._readers = [ReadHoldingRegistersRequest, ReadInputRegistersRequest][: 1 + four_reads_too]
         self._in_step = False
-        self._last_answer_wall = 0.0
+        self._last_answer_second = 0.0
 
     def open(self) -> None:
         """Take the port for this process alone.
@@ -166,12 +166,12 @@ class ModbusLink:
     def _exchange(self, request: ModbusPDU) -> ModbusPDU:
         buffer = bytearray()
         self._send(self._frames.encode(request))
-        deadline = time.monotonic() + self._timeout_second
+        deadline = HOST.awake_second() + self._timeout_second
         while (answer := self._frames.take(buffer, request)) is None:
             if not self._receive(buffer, deadline):
                 part = f", only {len(buffer)} bytes" if buffer else ""
                 raise NoAnswerError(f"no answer within {self._timeout_second:g} s{part}")
-        self._last_answer_wall = time.monotonic()
+        self._last_answer_second = HOST.awake_second()
         return answer
 
     def _get_in_step(self) -> None:
@@ -182,7 +182,7 @@ class ModbusLink:
         frame = self._frames.encode(ReturnQueryDataRequest(number, dev_id=self.unit))
         buffer = bytearray()
         self._send(frame)
-        deadline = time.monotonic() + self._timeout_second
+        deadline = HOST.awake_second() + self._timeout_second
         while not buffer.endswith(frame):
             if not self._receive(buffer, deadline):
                 strange = f", but {len(buffer)} other bytes" if buffer else ""
@@ -191,22 +191,23 @@ class ModbusLink:
                     f"{self._timeout_second:g} s{strange}; check unit, baud rate, parity and protocol"
                 )
             del buffer[:-_LONGEST_FRAME]  # a line that babbles must not fill the memory
-        self._last_answer_wall = time.monotonic()
+        self._last_answer_second = HOST.awake_second()
         self._in_step = True
 
     def _send(self, frame: bytes) -> None:
         self._drain()
-        rest = self._last_answer_wall + self._gap_second - time.monotonic()
+        rest = self._last_answer_second + self._gap_second - HOST.awake_second()
         if rest > 0:
             threading.Event().wait(rest)
         self._port.write(frame)
 
     def _receive(self, buffer: bytearray, deadline: float) -> bool:
         """Append what comes; False when nothing came until the deadline."""
-        left = deadline - time.monotonic()
-        data = self._port.read_bytes(left) if left > 0 else b""
-        buffer += data
-        return bool(data)
+        while (left := deadline - HOST.awake_second()) > 0:
+            if data := self._port.read_bytes(left):
+                buffer += data
+                return True
+        return False
 
     def _drain(self) -> bool:
         """Forget what came unasked; whether there was anything."""

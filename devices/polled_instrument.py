@@ -7,7 +7,6 @@ fails is NaN and an alarm; a lost link is opened again, and used only if the sam
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -24,6 +23,7 @@ from devices.instrument import Instrument
 from devices.line_query import NoAnswerError
 from devices.protocols import Identity
 from labctl.errors import ConfigurationError, DeviceError, InstrumentError, TransportError
+from labctl.host_time import HOST, elapsed_second
 from labctl.safety.limits import Limits
 
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class Reading(Generic[R]):
 
     value: R | None
     clock_second: float
-    wall_second: float
+    elapsed_second: float  # wall time, of labctl.host_time: a reading grows old while the machine sleeps, too
 
 
 class PolledInstrument(Instrument, Generic[R]):
@@ -123,7 +123,7 @@ class PolledInstrument(Instrument, Generic[R]):
         reading = self._reading
         if reading is None or self._identity is None:
             return None
-        age = time.monotonic() - reading.wall_second
+        age = elapsed_second() - reading.elapsed_second
         return reading.value if age <= max(STALE_PERIODS * self.period_second, STALE_WALL_SECOND) else None
 
     @property
@@ -151,7 +151,7 @@ class PolledInstrument(Instrument, Generic[R]):
     def wait_for(self, future: Future[Any]) -> Any:
         """The result of a job of the reader thread."""
         try:
-            return future.result(_LONGEST_POLL_SECOND)
+            return HOST.result_within(future, _LONGEST_POLL_SECOND)
         except FutureTimeoutError:
             raise TransportError(f"{self.name}: no answer within {_LONGEST_POLL_SECOND:g} s") from None
 
@@ -191,7 +191,7 @@ class PolledInstrument(Instrument, Generic[R]):
             now = self._clock.now()
         except DeviceError:  # the bench and its clock are gone: the reading is as old as the one before
             now = self.last_reading_clock_second
-        self._reading = Reading(value, now, time.monotonic())
+        self._reading = Reading(value, now, elapsed_second())
         self._show(value)
 
     def _reopen(self) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import select
-import time
 from typing import Protocol
 
 import serial
 
 from labctl.errors import PortInUseError, TransportError
+from labctl.host_time import HOST
 from labctl.platform import FileLock, port_lock
 
 LONGEST_LINE_BYTE = 65536  # garbage without a line end must not fill the memory
@@ -28,7 +28,11 @@ _POLL_SECOND = 0.02  # only where the port cannot be waited on (Windows COM port
 
 
 class Line(Protocol):
-    """A line-based link. Every call returns within its timeout; a lost link raises TransportError."""
+    """A line-based link. Every call returns within its timeout; a lost link raises TransportError.
+
+    Of a timeout only the time counts during which this process ran (labctl.host_time): what has arrived while
+    it did not is there when it goes on.
+    """
 
     address: str
 
@@ -128,9 +132,9 @@ class SerialLine:
 
     def read_lines(self, timeout_second: float) -> list[bytes]:
         """All complete lines that are there, without their ends; [] when none came within the timeout."""
-        deadline = time.monotonic() + timeout_second
+        deadline = HOST.awake_second() + timeout_second
         while True:
-            self._pending += self._read_available(max(deadline - time.monotonic(), 0.0))
+            self._pending += self._read_available(max(deadline - HOST.awake_second(), 0.0))
             if self._terminator in self._pending:
                 *lines, rest = self._pending.split(self._terminator)
                 self._pending = bytearray(rest)
@@ -138,7 +142,7 @@ class SerialLine:
             if len(self._pending) > LONGEST_LINE_BYTE:
                 self._pending.clear()
                 raise TransportError(f"{self.address}: {LONGEST_LINE_BYTE} bytes without a line end")
-            if time.monotonic() >= deadline:
+            if HOST.awake_second() >= deadline:
                 return []
 
     def _read_available(self, timeout_second: float) -> bytes:

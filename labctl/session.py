@@ -14,6 +14,7 @@ from labctl.cell import Cell
 from labctl.clock import Clock, MonotonicClock
 from labctl.config import NO_ADDRESS, Station
 from labctl.errors import ConfigurationError, DeviceError, PortInUseError
+from labctl.host_time import HOST
 from labctl.journal import Journal
 from labctl.plugins import installed_versions, load_bench, load_driver
 
@@ -102,6 +103,7 @@ def open_session(
                 connect_device(station, role, device)
             stack.callback(device.disconnect)
         stack.callback(_end_paused_run, engine)
+        stack.enter_context(HOST.report_gaps(lambda gap: journal.alarm(**gap.as_alarm())))
         if bench is not None and connect:
             bench.mount(cell)  # only now: whoever holds the ports may change the cell
         yield session

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from labctl.errors import DeviceError
+from labctl.host_time import HOST
 
 _ANSWER_WALL_SECOND = 10.0
 _GONE = "the simulated bench has ended"
@@ -57,7 +58,7 @@ class Connection:
             except OSError as error:
                 raise DeviceError(_GONE) from error
         try:
-            return future.result(timeout_second)
+            return future.result() if timeout_second is None else HOST.result_within(future, timeout_second)
         except FutureTimeoutError:
             raise DeviceError(
                 f"the simulated bench does not answer {verb!r} in {timeout_second:g} s"
