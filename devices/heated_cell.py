@@ -116,6 +116,12 @@ class HeatedPressureCell(Device):
             on_alarm=lambda **alarm: self.on_alarm(**alarm),
         )
         self._keeper = PressureKeeper(self.pressure, self._clock)
+        self._bound_the_heater()
+
+    def _bound_the_heater(self) -> None:
+        """The controller shall refuse, whoever asks it, what is too hot for the cell."""
+        own = Limits(temperature_max_celsius=self.limits.temperature_max_celsius)
+        self.temperature.limits = self.temperature.limits.narrowed_by(own)
 
     # ---- connection
     def connect(self) -> None:
@@ -182,6 +188,8 @@ class HeatedPressureCell(Device):
         Raises:
             ProtocolError: names the value and the limit.
         """
+        if not isfinite(celsius):
+            raise ProtocolError(f"{self.name}: temperature = {celsius!r} degC: must be a number")
         most = self.limits.temperature_max_celsius
         if most is not None and celsius > most:
             raise ProtocolError(

@@ -9,6 +9,7 @@ from ophyd.status import DeviceStatus
 
 from devices.instrument import AlarmHandler
 from devices.protocols import Identity
+from labctl.safety.limits import Limits
 
 
 class TemperatureReading(Protocol):
@@ -29,6 +30,8 @@ class TemperatureController(Protocol):
     """What the cell needs of a temperature controller; `stop` holds the temperature of now."""
 
     on_alarm: AlarmHandler
+    limits: Limits
+    """What `set` refuses beyond, by `temperature_max_celsius`; the cell narrows them by its own."""
 
     @property
     def name(self) -> str:

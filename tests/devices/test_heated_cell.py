@@ -124,6 +124,26 @@ def test_above_the_limit_of_die_or_station_nothing_is_sent() -> None:
         assert not bench.events("ramp")
 
 
+def test_too_hot_for_the_cell_is_refused_though_station_and_controller_would_allow_it() -> None:
+    own = LIMITS.model_copy(update={"temperature_max_celsius": 70.0})
+    with press_bench() as bench, cell_on(bench, limits=own) as cell:
+        with pytest.raises(ProtocolError, match=r"cell: temperature = 80 degC: must not exceed .* 70 degC"):
+            cell.check_temperature(80.0)
+        cell.check_temperature(69.9)
+        with pytest.raises(ProtocolError, match=r"temperature: .*80.* 70"):
+            cell.temperature.set(80.0)
+        assert cell.temperature.eeprom_writes.get() == 0
+
+
+def test_too_hot_for_the_cell_is_refused_before_anything_is_connected() -> None:
+    own = LIMITS.model_copy(update={"temperature_max_celsius": 70.0})
+    cell = HeatedPressureCell(name="cell", limits=own, pellet_area_m2=AREA, piston_area_m2=PISTON, **parts())
+    for celsius in (80.0, nan):
+        with pytest.raises(ProtocolError, match="cell: temperature = "):
+            cell.check_temperature(celsius)
+    cell.check_temperature(70.0)
+
+
 def test_a_limit_is_named_with_its_value_and_the_one_asked_for() -> None:
     with press_bench() as bench, cell_on(bench, die_pressure_max_pa=120 * MPA) as cell:
         with pytest.raises(ProtocolError, match=r"cell_pressure: .*150 MPa: must not exceed .* 120 MPa"):
