@@ -10,6 +10,12 @@ from ophyd import Signal
 Kind = Literal["float", "integer", "string"]
 _DTYPE = {"float": ("number", "<f8"), "integer": ("integer", "<i8"), "string": ("string", "<U64")}
 _CAST: dict[Kind, Any] = {"float": float, "integer": int, "string": str}
+NO_VALUE = 1 << 16
+"""Bit of every `status` column: a value of this row is missing, its column is NaN.
+
+The bits below it are the instrument's own (4 of an EmStat, 16 of a Keithley or a Eurotherm) and say why, if
+the instrument does; a row without a NaN never has it.
+"""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 
 from devices.techniques import ConstantCurrent, ConstantVoltage, Impedance, Program, StepResult
 
@@ -13,7 +14,8 @@ def remainder(program: Program, results: Sequence[StepResult]) -> Program | None
     """The program that does what `program` has left to do, or None when nothing can be continued.
 
     A step of its own is continued by its remaining time and charge. Gapless sequences (a GITT pulse and its
-    rest) and spectra are not: their relaxation has been disturbed.
+    rest) and spectra are not: their relaxation has been disturbed. Nor is a step that ends at a charge, where
+    no reading says how much has flowed.
     """
     if len(program.techniques) != 1:
         return None
@@ -31,6 +33,8 @@ def remainder(program: Program, results: Sequence[StepResult]) -> Program | None
         update["until_time_second"] = longest - (last.end_test_time_second - last.start_test_time_second)
     if isinstance(technique, ConstantCurrent | ConstantVoltage) and technique.until_charge_ah is not None:
         update["until_charge_ah"] = technique.until_charge_ah - last.moved_charge_ah
+        if isnan(last.charging_capacity_ah):  # how much is left nobody can say
+            return None
     if update.get("until_time_second", 1.0) < _SHORTEST_REST_OF_STEP_SECOND:
         return None
     if update.get("until_charge_ah", 1.0) <= 0:

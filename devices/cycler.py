@@ -154,7 +154,13 @@ class CyclerDevice(CircuitInstrument):
 
     def _start(self, course: Course) -> DeviceStatus:
         worker = self._require_worker()
-        record = ProgramRecord(course.program, keeper=self._keeper, rows=self.dc.rows, spectra=self.eis.rows)
+        record = ProgramRecord(
+            course.program,
+            keeper=self._keeper,
+            rows=self.dc.rows,
+            spectra=self.eis.rows,
+            report=lambda **alarm: self._alarm(source=self.name, **alarm),
+        )
         run = self._run = self._new_run(course.program, record)
         course.records.append(record)
         course.paused = False

@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
+from devices.columns import NO_VALUE
+
 IEEE_AREA = 0x8000  # each register again as a float in two, at IEEE_AREA + 2 * address, high word first [S]
 NO_NUMBER = frozenset({-0x8000, 0x7FFF})  # int16 that stand for no or too large a value
 
@@ -67,7 +69,7 @@ class Status(IntFlag):
     RAMP_RUNNING = 1 << 13
     REMOTE_FAILED = 1 << 14
     AUTOTUNE = 1 << 15
-    NO_ANSWER = 1 << 16  # not the instrument's: there is no reading
+    NO_ANSWER = NO_VALUE  # not the instrument's: there is no reading
 
 
 @dataclass(frozen=True)

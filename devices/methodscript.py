@@ -18,6 +18,7 @@ PREFIX_EXPONENT = {
 }  # fmt: skip
 # (multiplier, divisor): dividing by an exact power of ten rounds once: 2994.6 m is 2.9946, not its neighbour
 _SCALE = {prefix: (10.0 ** max(e, 0), 10.0 ** max(-e, 0)) for prefix, e in PREFIX_EXPONENT.items()}
+OVERLOAD = 2  # bit of a status
 _OFFSET = 1 << 27  # packages carry 28-bit values with this offset
 _LITERAL_PREFIXES = ("", "m", "u", "n", "p", "f", "a")
 _LARGEST_LITERAL = 999_999_999
@@ -83,13 +84,22 @@ ERROR_TEXT = {
 class Value:
     """One variable of a package: two-letter type, value in SI units, status bits, range index.
 
-    Status: 1 timing not met, 2 overload, 4 underload, 8 overload warning; 0 is good.
+    Status: 1 timing not met, 2 overload, 4 underload, 8 overload warning; 0 is good (`mscript.h` in
+    PalmSens/MethodSCRIPT_Examples). Overload is more than 95 % of what the converter can show, its warning
+    80 %, underload less than 2 % (users' EmStat Pico libraries, after the manual). So only an overload makes
+    the value itself wrong: the true one may be anything beyond. An underload is coarse, a timing that was not
+    met is late; those values are kept, with their status.
     """
 
     kind: str
     value: float
     status: int = 0
     range_index: int | None = None
+
+    @property
+    def reading(self) -> float:
+        """The value, NaN where it is not valid."""
+        return nan if self.status & OVERLOAD else self.value
 
 
 def literal(value: float) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from math import nan
+from math import isfinite, isnan, nan
 
-from devices.methodscript import Value, parse_package
+from devices.methodscript import OVERLOAD, Value, parse_package
 from devices.methodscript_compiler import step_limit_second, tick_second, time_end_reason
 from devices.methodscript_impedance import longest_silence_second
 from devices.methodscript_link import MethodScriptLink
-from devices.program_record import ProgramRecord
+from devices.program_record import ProgramRecord, Trouble
 from devices.program_run import OnAlarm, OnReading, ProgramRun
 from devices.techniques import Impedance, OpenCircuit
 from labctl.clock import Clock
@@ -41,6 +41,8 @@ class ScriptRun(ProgramRun):
         self._stop_sent_second: float | None = None  # of HOST.awake_second(), as the next one
         self._abort_sent = False
         self._trip: str | None = None
+        self._newest = (nan, nan)  # voltage (V) and current (A); NaN where they are not valid
+        self._sent = (nan, nan)  # the same as the instrument sent it, which it compared with its limits
         self._loop_open = False
         self._damaged_in_a_row = 0
         self._heard_second, self._gaps = HOST.look()
@@ -82,7 +84,7 @@ class ScriptRun(ProgramRun):
             self._handle(line, arrived)
         if lines:
             self._note_heard()
-            self._on_reading(*self.record.last_reading)
+            self._on_reading(*self._newest)
         return False
 
     def _handle(self, line: str, arrived: float) -> None:
@@ -107,6 +109,9 @@ class ScriptRun(ProgramRun):
         except (TransportError, KeyError):
             self._damaged(line)
             return
+        if not isfinite(moment):  # a row without a time has no place
+            self._damaged(line)
+            return
         if isinstance(self.record.technique, Impedance):
             self._damaged_in_a_row = 0
             self._spectrum_package(values, moment, arrived)
@@ -118,8 +123,10 @@ class ScriptRun(ProgramRun):
             self._damaged(line)  # its end is missing
             return
         self._damaged_in_a_row = 0
+        self._newest = (voltage.reading, current.reading)
+        self._sent = (voltage.value, current.value)
         status = voltage.status | current.status
-        self.record.sample(moment, voltage.value, current.value, status, arrived)
+        self.record.sample(moment, *self._newest, status, arrived, _first_trouble(voltage, current))
         if not self._loop_open:
             self._part_closed()
 
@@ -146,11 +153,14 @@ class ScriptRun(ProgramRun):
                     self.record.end_step("complete")
             return
         voltage, current = (values.get(kind) or Value(kind, nan) for kind in ("ci", "ck"))
-        status = real.status | imaginary.status
-        impedance = complex(real.value, imaginary.value)
-        self.record.impedance(
-            moment, frequency.value, impedance, voltage.value, current.value, status, arrived
-        )
+        status = real.status | imaginary.status | voltage.status | current.status
+        impedance = complex(real.reading, imaginary.reading)
+        if isnan(abs(impedance)):  # the quotient of two phasors: without one of them there is no part of it
+            impedance = complex(nan, nan)
+        self._newest = (voltage.reading, current.reading)
+        self._sent = (voltage.value, current.value)
+        trouble = _first_trouble(real, imaginary, voltage, current)
+        self.record.impedance(moment, frequency.value, impedance, *self._newest, status, arrived, trouble)
 
     def _text(self, text: str) -> None:
         words = text.split()
@@ -179,10 +189,11 @@ class ScriptRun(ProgramRun):
             self.record.end_step(self.record.end_reason or "unknown")
 
     def _trip_error(self, limit: str) -> TripError:
-        voltage, current = self.record.last_reading
-        if limit.startswith("current"):
-            return self._trip_at(limit, current, f"{current:g} A")
-        return self._trip_at(limit, voltage, f"{voltage:g} V")
+        """What passed the limit is what the instrument sent, valid or not: an overload may be far beyond."""
+        which, unit = (1, "A") if limit.startswith("current") else (0, "V")
+        sent = self._sent[which]
+        shown = "a reading that did not arrive" if isnan(sent) else f"{sent:g} {unit}"
+        return self._trip_at(limit, sent, shown)
 
     def _damaged(self, line: str) -> None:
         self._damaged_in_a_row += 1
@@ -238,3 +249,29 @@ class ScriptRun(ProgramRun):
         if isinstance(technique, Impedance):
             return longest_silence_second(technique)
         return max(stage.interval_second for stage in technique.sampling.stages)
+
+
+_NAMES = {
+    "ab": ("voltage", "V"),
+    "da": ("set voltage", "V"),
+    "ba": ("current", "A"),
+    "db": ("set current", "A"),
+    "cc": ("real part of the impedance", "ohm"),
+    "cd": ("imaginary part of the impedance", "ohm"),
+    "ci": ("DC voltage", "V"),
+    "ck": ("DC current", "A"),
+}
+
+
+def trouble_of(value: Value) -> Trouble:
+    """Why a value without a valid reading has none."""
+    name, unit = _NAMES.get(value.kind, (value.kind, ""))
+    if value.status & OVERLOAD:
+        return Trouble(
+            "overload", f"{name} overload; the instrument sent {value.value:g} {unit}", value.value
+        )
+    return Trouble("no_reading", f"the instrument sent no number as {name}, status {value.status:#x}")
+
+
+def _first_trouble(*values: Value) -> Trouble | None:
+    return next((trouble_of(value) for value in values if isnan(value.reading)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 from devices.cycler import CyclerDevice
@@ -9,7 +10,7 @@ from devices.methodscript import parse_package
 from devices.methodscript_compiler import compile_program
 from devices.methodscript_link import MethodScriptLink
 from devices.methodscript_models import MODELS, SCRIPT_BITS, InstrumentModel, check_program, needed_commands
-from devices.methodscript_run import ScriptRun
+from devices.methodscript_run import ScriptRun, trouble_of
 from devices.program_record import ProgramRecord
 from devices.program_run import ProgramRun
 from devices.protocols import Identity
@@ -102,10 +103,12 @@ class PalmSens(CyclerDevice):
 
     def _rest_voltage(self) -> float:
         output = self._link.run_to_end(_MEASURE_AT_REST)
-        values = [v.value for line in output if line.startswith("P") for v in parse_package(line)]
+        values = [value for line in output if line.startswith("P") for value in parse_package(line)]
         if not values:
             raise InstrumentError(f"{self.prefix}: no reading in {output!r}")
-        return values[-1]
+        if isnan(values[-1].reading):
+            raise InstrumentError(f"{self.prefix}: no valid voltage: {trouble_of(values[-1]).words}")
+        return values[-1].value
 
     def _load(self, program: Program) -> None:
         self._link.load(

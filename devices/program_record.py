@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from math import inf, isfinite, isnan, nan
 from typing import Any
 
-from devices.columns import ColumnSpec
+from devices.alarm_latch import AlarmLatch
+from devices.columns import NO_VALUE, ColumnSpec
 from devices.techniques import AnyTechnique, Impedance, Program, StepResult
 from labctl.clock import TimeKeeper
 
 LARGEST_PAGE_ROW = 1000  # larger pages would hold up the RunEngine's loop for longer than 2 ms
 _SECOND_PER_HOUR = 3600.0
+_EPISODE_OVER_SAMPLES = 10  # so many valid samples in a row: what made readings invalid is over
+Report = Callable[..., object]
 Row = tuple[float | int | str, ...]
 
 
@@ -47,8 +51,21 @@ class RowBuffer:
             }
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """Why a sample has no valid reading: kind and words of its alarm, and the number that came, if any."""
+
+    kind: str
+    words: str
+    value: float = nan
+
+
 class StepIntegral:
-    """Charge by direction and the last values of one step; trapezoids between valid samples."""
+    """Charge by direction and the last valid values of one step.
+
+    Trapezoids between valid currents: a straight line bridges samples without one. What is before the first
+    valid current, or after the last one, counts with that one. `bridged_second` is how long there was none.
+    """
 
     def __init__(self) -> None:
         self.time_second = 0.0
@@ -56,26 +73,67 @@ class StepIntegral:
         self.current_ampere = nan
         self.charging_coulomb = 0.0
         self.discharging_coulomb = 0.0
+        self.bridged_second = 0.0
+        self._unread_until_second = -inf
 
     def add(self, time_second: float, voltage_volt: float, current_ampere: float) -> None:
-        """Take in a sample at `time_second` of the step; NaN readings leave the integral to the next one."""
-        if isnan(voltage_volt) or isnan(current_ampere):
+        """Take in a sample at `time_second` of the step; NaN is what has no valid reading."""
+        if not isnan(voltage_volt):
+            self.voltage_volt = voltage_volt
+        if isnan(current_ampere):
+            self._unread_until_second = time_second
             return
         first = isnan(self.current_ampere)
-        mean = current_ampere if first else 0.5 * (current_ampere + self.current_ampere)
-        charge = mean * (time_second - self.time_second)
+        self._add_charge(
+            current_ampere if first else 0.5 * (current_ampere + self.current_ampere), time_second
+        )
+        self.current_ampere = current_ampere
+
+    def _add_charge(self, mean_ampere: float, until_second: float) -> None:
+        length_second = until_second - self.time_second
+        if self._unread_until_second > self.time_second:
+            self.bridged_second += length_second
+        charge = mean_ampere * length_second
         if charge > 0:
             self.charging_coulomb += charge
         else:
             self.discharging_coulomb -= charge
-        self.time_second = time_second
-        self.voltage_volt, self.current_ampere = voltage_volt, current_ampere
+        self.time_second = until_second
+
+    def close(self) -> None:
+        """There are no more samples; the charge is NaN where no sample had a valid current."""
+        if self._unread_until_second <= self.time_second:
+            return
+        if isnan(self.current_ampere):
+            self.charging_coulomb = self.discharging_coulomb = nan
+            self.bridged_second, self.time_second = self._unread_until_second, self._unread_until_second
+        else:
+            self._add_charge(self.current_ampere, self._unread_until_second)
 
 
 class ProgramRecord:
-    """Follows one run of a program on the instrument: where it is, its rows, what became of its steps."""
+    """Follows one run of a program on the instrument: where it is, its rows, what became of its steps.
 
-    def __init__(self, program: Program, *, keeper: TimeKeeper, rows: RowBuffer, spectra: RowBuffer) -> None:
+    A row with a NaN has the bit NO_VALUE in its status. Samples without a valid reading raise one alarm where
+    they begin, and again only after a while of valid ones; a step whose charge was bridged, one at its end.
+
+    Args:
+        program: what runs.
+        keeper: gives the samples their test time.
+        rows: of the stream `timeseries`.
+        spectra: of the stream `impedance`.
+        report: takes kind, value, limit and action of an alarm.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        keeper: TimeKeeper,
+        rows: RowBuffer,
+        spectra: RowBuffer,
+        report: Report = lambda **alarm: None,
+    ) -> None:
         self._techniques = program.techniques
         self._first_step_count = program.first_step_count
         self._cycle_count = program.cycle_count
@@ -90,6 +148,8 @@ class ProgramRecord:
         self._part_offset_second = 0.0
         self._last_sample_second = -1.0
         self._integral = StepIntegral()
+        self._report, self._troubles = report, AlarmLatch(report)
+        self._valid_samples = 0  # in a row
         self.end_reason: str | None = None
         self.results: list[StepResult] = []
 
@@ -97,11 +157,6 @@ class ProgramRecord:
     def technique(self) -> AnyTechnique | None:
         """The technique that runs now."""
         return None if self._index is None else self._techniques[self._index]
-
-    @property
-    def last_reading(self) -> tuple[float, float]:
-        """Voltage (V) and current (A) of the newest valid sample of this step."""
-        return self._integral.voltage_volt, self._integral.current_ampere
 
     @property
     def step_time_second(self) -> float:
@@ -122,12 +177,16 @@ class ProgramRecord:
         self._part_offset_second = self.step_time_second
 
     def sample(
-        self, part_time_second: float, voltage_volt: float, current_ampere: float, status: int, arrived: float
-    ) -> None:
-        """One sample, its time counted by the instrument from the start of the part."""
-        test_time = self._advance(part_time_second, voltage_volt, current_ampere)
+        self, part_time_second: float, voltage_volt: float, current_ampere: float, status: int,
+        arrived: float, trouble: Trouble | None = None,
+    ) -> None:  # fmt: skip
+        """One sample, its time counted by the instrument from the start of the part; NaN where not valid."""
+        test_time = self._advance(part_time_second)
         if self._index is None or test_time is None:
             return  # the closing package repeats a sample that was sent already
+        self._integral.add(self.step_time_second, voltage_volt, current_ampere)
+        missing = {"voltage": voltage_volt, "current": current_ampere}
+        status |= self._look_for_missing(missing, test_time, status, trouble)
         technique = self._techniques[self._index]
         row: Row = (
             test_time,
@@ -144,12 +203,16 @@ class ProgramRecord:
     def impedance(
         self, part_time_second: float, frequency_hertz: float, impedance_ohm: complex,
         voltage_volt: float, current_ampere: float, status: int, arrived: float,
+        trouble: Trouble | None = None,
     ) -> None:  # fmt: skip
         """One frequency of a spectrum, with the DC voltage and current it was measured at."""
-        test_time = self._advance(part_time_second, voltage_volt, current_ampere)
+        test_time = self._advance(part_time_second)
         technique = self.technique
         if self._index is None or test_time is None or not isinstance(technique, Impedance):
             return
+        self._integral.add(self.step_time_second, voltage_volt, current_ampere)
+        missing = {"impedance": abs(impedance_ohm), "DC voltage": voltage_volt, "DC current": current_ampere}
+        status |= self._look_for_missing(missing, test_time, status, trouble)
         self.last_frequency_hertz = frequency_hertz
         row: Row = (
             test_time,
@@ -169,9 +232,26 @@ class ProgramRecord:
 
     def note_time(self, part_time_second: float) -> None:
         """The instrument tells how late it is in this part, without a reading."""
-        self._advance(part_time_second, nan, nan)
+        self._advance(part_time_second)
 
-    def _advance(self, part_time_second: float, voltage_volt: float, current_ampere: float) -> float | None:
+    def _look_for_missing(
+        self, values: dict[str, float], test_time: float, status: int, trouble: Trouble | None
+    ) -> int:
+        """NO_VALUE if one of `values` is NaN, and an alarm where that begins; 0 where all are there."""
+        missing = [name for name, value in values.items() if isnan(value)]
+        if not missing:
+            self._valid_samples += 1
+            if self._valid_samples >= _EPISODE_OVER_SAMPLES:
+                self._troubles.clear(*self._troubles.active)
+            return 0
+        self._valid_samples = 0
+        why = trouble or Trouble("no_reading", f"status {status:#x}")
+        number = self._first_step_count + (self._index or 0)
+        action = f"no valid {', '.join(missing)} from {test_time:.3f} s on (step {number}): {why.words}"
+        self._troubles.update(why.kind, True, action, value=why.value)
+        return NO_VALUE
+
+    def _advance(self, part_time_second: float) -> float | None:
         """Take in a moment of the present part; its test time, None if it is not later than the last."""
         if self._index is None or not isfinite(part_time_second):
             return None
@@ -179,7 +259,6 @@ class ProgramRecord:
         if step_time <= self._last_sample_second:
             return None
         self._last_sample_second = step_time
-        self._integral.add(step_time, voltage_volt, current_ampere)
         test_time = self._t0_test_time_second + self._step_start_second + step_time
         self._keeper.note_sample(test_time)
         return test_time
@@ -190,6 +269,8 @@ class ProgramRecord:
             return
         start = self._t0_test_time_second + self._step_start_second
         done = self._integral
+        done.close()
+        self._tell_of_bridges(done)
         self.results.append(
             StepResult(
                 technique_index=self._index,
@@ -203,4 +284,21 @@ class ProgramRecord:
                 end_voltage_volt=done.voltage_volt,
                 end_current_ampere=done.current_ampere,
             )
+        )
+
+    def _tell_of_bridges(self, done: StepIntegral) -> None:
+        if not done.bridged_second:
+            return
+        number, known = self._first_step_count + (self._index or 0), not isnan(done.charging_coulomb)
+        how = (
+            "a straight line between the valid ones takes its place in the capacity"
+            if known
+            else "its capacity is NaN"
+        )
+        self._report(
+            kind="capacity",
+            value=done.bridged_second,
+            limit=nan,
+            action=f"step {number}: no valid current for {done.bridged_second:.3f} s of "
+            f"{self.step_time_second:.3f} s; {how}",
         )

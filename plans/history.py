@@ -184,6 +184,7 @@ def _rebuilt(samples: Mapping[str, Any], count: int, index: int, run_end_second:
     columns = (samples[name][chosen] for name in ("step_time_second", "voltage_volt", "current_ampere"))
     for time_second, volt, ampere in zip(*columns, strict=True):
         integral.add(float(time_second), float(volt), float(ampere))
+    integral.close()
     times = samples["test_time_second"][chosen]
     end = float(times[-1]) - run_end_second
     return StepResult(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from math import isnan
+
 import pytest
 from ophyd.status import DeviceStatus
 
@@ -181,6 +184,21 @@ def test_a_source_switched_to_analog_fails_the_set_before_anything_moves() -> No
         with pytest.raises(InstrumentError, match="analog input"):
             cell.pressure.set(50 * MPA).wait(20)
         assert not bench.events("setpoint")
+
+
+def test_a_reading_that_nobody_renews_grows_stale_and_is_no_reading_any_more() -> None:
+    """The gauge takes an age to answer: nothing has failed yet, but what is known is old."""
+    with press_bench(stack_pressure_pa=50 * MPA) as bench:
+        with cell_on(bench, answer_timeout_second=8.0) as cell:
+            assert cell.environment()["surface_pressure_pa"] == pytest.approx(50 * MPA, rel=0.02)
+            bench.inject("gauge", "silent")
+            began = time.monotonic()
+            wait_until(lambda: isnan(cell.environment()["surface_pressure_pa"]), 6)
+            assert time.monotonic() - began > 1.0, "a little late is not stale"
+            assert cell.load_cell.latest() is None
+            assert isnan(cell.pressure.position)
+            assert not alarms(cell, "no_reading"), "it did not fail, it is only late"
+            bench.inject("gauge", "clear")
 
 
 def test_reading_is_never_stalled_by_a_sensor_that_takes_its_time() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -48,19 +49,37 @@ def test_an_excursion_between_sparse_samples_is_stopped_within_100_ms(jump: floa
         assert (bench.alarms[0]["kind"], bench.alarms[0]["source"]) == ("trip", limit)
 
 
-def test_too_large_a_current_at_constant_voltage_is_stopped_within_100_ms() -> None:
+@pytest.mark.parametrize(("jump", "sign"), [(2.9, 1), (3.1, -1)])
+def test_too_large_a_current_at_constant_voltage_is_stopped_within_100_ms(jump: float, sign: int) -> None:
+    """Into the cell and out of it: each has its own check in the program."""
     at = 500.013
     hold = ConstantVoltage(
         voltage_volt=3.0, direction="charge", until_time_second=3600, sampling=Sampling.every(60)
     )
-    with emstat_bench(cell=SteppedCell(2.99, (at, 2.9), ohm=10.0)) as bench:
+    with emstat_bench(cell=SteppedCell(2.99, (at, jump), ohm=10.0)) as bench:
         cycler = bench.connected()
         with pytest.raises(TripError, match="A passed the limit current_max"):
             started(cycler, hold).wait(20)
-        assert 0 < bench.of("circuit")[-1]["virtual_second"] - at <= 0.1
+        opened = bench.of("circuit")[-1]
+        assert not opened["closed"]
+        assert 0 < opened["virtual_second"] - at <= 0.1
+        assert opened["current_ampere"] * sign == pytest.approx(0.01, rel=0.01)
+        assert bench.alarms[0]["value"] * sign == pytest.approx(0.01, rel=0.01)
 
 
 @posix
+def test_a_trip_on_an_overloaded_reading_tells_what_the_instrument_compared_with_its_limit() -> None:
+    at = 500.013
+    with emstat_bench(cell=SteppedCell(3.0, (at, 4.2))) as bench:
+        cycler = bench.connected()
+        bench.inject("overrange", after_lines=3, lines=0)
+        with pytest.raises(TripError, match=r"^4\.2\d* V passed the limit voltage_max"):
+            started(cycler, charge(3_600, sampling=SPARSE)).wait(20)
+        assert math.isnan(rows(cycler)[-1][2]), "beyond the range: no number in the table"
+        trip = next(alarm for alarm in bench.alarms if alarm["kind"] == "trip")
+        assert trip["value"] == pytest.approx(4.2, abs=0.01)
+
+
 def test_with_the_host_killed_in_mid_step_an_excursion_is_stopped_within_100_ms() -> None:
     cell = SteppedCell(3.0)
     with emstat_bench(speed=200.0, cell=cell) as bench:
