@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.program_record import Trouble
+
 Array = NDArray[np.float64]
 ELEMENTS = "READ, SOUR, REL, STAT, SOURSTAT"
-OVERFLOW = 9.9e37
+OVERFLOW, NOT_A_NUMBER = 9.9e37, 9.91e37  # SCPI-99 volume 1, 7.2.1
 # Bits of the `status` column: a reading is questionable, has no value (overflow or not a number: voltage or
 # current is NaN); the source was limited, off, hot.
 STATUS_QUESTIONABLE, STATUS_OVERFLOW = 1, 4096
@@ -52,10 +54,14 @@ class Readings:
         """Bits of the `status` column; 0 is good."""
         return self.rows[3]
 
-    @property
-    def missing(self) -> NDArray[np.bool_]:
-        """Which of them lack a value."""
-        return (self.rows[3].astype(np.int64) & STATUS_OVERFLOW) > 0
+    def trouble(self, place: int) -> Trouble | None:
+        """Why a reading has no valid voltage or current; None if it has both."""
+        for name, sent in zip(("measured", "source"), self.rows[:2, place].tolist(), strict=True):
+            if isnan(sent) or abs(sent) >= NOT_A_NUMBER:
+                return Trouble("no_reading", f"the instrument sent no number as {name} value ({sent:g})")
+            if abs(sent) >= OVERFLOW:
+                return Trouble("overload", f"{name} value out of range; the instrument sent {sent:g}", sent)
+        return None
 
     def volt_and_ampere(self, *, sources_voltage: bool) -> tuple[Array, Array]:
         """Voltage (V) and current (A), NaN where there is no value."""
@@ -90,5 +96,5 @@ def parse_readings(text: str, count: int) -> Readings | None:
 
 
 def valid(values: Array) -> Array:
-    """Overflow (9.9e37, and 9.91e37 for "not a number": SCPI-99 volume 1, 7.2.1) as NaN."""
+    """Overflow, and what stands for "not a number", as NaN."""
     return np.where(np.abs(values) >= OVERFLOW, nan, values)

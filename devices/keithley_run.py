@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from math import isfinite, nan
 
-import numpy as np
-
 from devices.keithley_conditions import VOLTAGE_LIMIT
 from devices.keithley_link import GOING_ON, MANY_DAMAGED_LINES, KeithleyLink
 from devices.keithley_program import BUFFER, CompiledProgram
@@ -24,7 +22,6 @@ _FIRST_BLOCK_READINGS, _LARGEST_BLOCK_READINGS = 2, 500
 _SHORTEST_ANSWER_SECOND, _LONGEST_ANSWER_SECOND = 0.25, 0.5
 _FULL_READINGS = 8  # with so many at once, more are waiting: ask again without a pause
 _ENDED = ("IDLE", "ABORTED")
-_EPISODE_ENDS_READINGS = 20  # valid ones, one after another
 
 
 class KeithleyRun(ProgramRun):
@@ -47,7 +44,6 @@ class KeithleyRun(ProgramRun):
         self._replay = Replay(program, techniques, record, on_reading)
         self._fetched = 0
         self._block_readings = _FIRST_BLOCK_READINGS
-        self._valid_in_a_row = _EPISODE_ENDS_READINGS
         self._off_sent = False
         self._pause_second = _SHORTEST_PAUSE_SECOND
 
@@ -145,7 +141,6 @@ class KeithleyRun(ProgramRun):
             readings = self._readings(first, last)
             self._suit_block(len(readings), time.monotonic() - began)
             self._fetched = last
-            self._tell_of_missing(readings)
             self._replay.feed(readings, time.time())
         return self._fetched - before
 
@@ -170,20 +165,6 @@ class KeithleyRun(ProgramRun):
             kind="damaged line", source=self._link.address, value=nan, limit=nan,
             action=f"left out {line[:60]!r} and asked again",
         )  # fmt: skip
-
-    def _tell_of_missing(self, readings: Readings) -> None:
-        """One alarm for each episode of readings without a value, however many they are."""
-        last = -1 - self._valid_in_a_row
-        for place in np.flatnonzero(readings.missing):
-            if place - last > _EPISODE_ENDS_READINGS:
-                second = readings.second[place]
-                self._on_alarm(
-                    kind="no_reading", source=self._link.address, value=nan, limit=nan,
-                    action=f"a reading {second:g} s after the program's first one has no value (out of "
-                    "range, or not a number); such rows are NaN",
-                )  # fmt: skip
-            last = int(place)
-        self._valid_in_a_row = len(readings) - 1 - last
 
     def _learn_where_it_ended(self, block: int, *, running: bool) -> None:
         """After *TRG: once the model has left the loop, its counter says how many readings it has made."""

@@ -8,6 +8,7 @@ from math import isnan, nan
 import numpy as np
 import pytest
 
+from devices.columns import NO_VALUE
 from devices.keithley_readings import STATUS_OVERFLOW, parse_readings
 from devices.keithley_sampling import DriftWatch
 from devices.techniques import ConstantVoltage, OpenCircuit, Sampling
@@ -22,9 +23,12 @@ TIME, VOLT, AMPERE, STATUS = 1, 2, 3, 7  # places in a row
 GOOD = "3.7,1e-4,0.1,264,232"
 
 
-def no_readings(bench: KeithleyBench) -> int:
+KIND = {"overrange": "overload", "nan": "no_reading"}
+
+
+def told(bench: KeithleyBench, *kinds: str) -> int:
     """How many alarms tell of readings without a value."""
-    return [alarm["kind"] for alarm in bench.alarms].count("no_reading")
+    return sum(alarm["kind"] in (kinds or KIND.values()) for alarm in bench.alarms)
 
 
 @pytest.mark.parametrize("text", ["9.9e37", "-9.9E+37", "9.91e37", "nan", "NAN", "inf", "-inf"])
@@ -34,7 +38,7 @@ def test_a_value_that_is_none_is_missing_and_not_damage(text: str) -> None:
     volt, ampere = readings.volt_and_ampere(sources_voltage=False)
     assert np.isnan(volt).tolist() == [False, True, False]
     assert np.isnan(ampere).tolist() == [False, False, True]
-    assert readings.missing.tolist() == [False, True, True]
+    assert [readings.trouble(place) is not None for place in range(3)] == [False, True, True]
     assert [int(status) & STATUS_OVERFLOW > 0 for status in readings.status] == [False, True, True]
 
 
@@ -53,8 +57,9 @@ def test_at_rest_missing_readings_are_nan_rows_with_their_bit_and_one_alarm(faul
         missing = [row[TIME] for row in found if isnan(row[VOLT])]
         assert missing == pytest.approx([11, 12, 13, 14, 15])
         assert [row[TIME] for row in found if row[STATUS] & STATUS_OVERFLOW] == missing
-        assert no_readings(bench) == 1
-        assert "a reading 11 s after the program's first one has no value" in bench.alarms[0]["action"]
+        assert [row[TIME] for row in found if row[STATUS] & NO_VALUE] == missing
+        assert [alarm["kind"] for alarm in bench.alarms] == [KIND[fault]]
+        assert "no valid voltage from 11.000 s on (step 1)" in bench.alarms[0]["action"]
         assert (rest.end_reason, rest.finished) == ("time", True)
         assert rest.end_voltage_volt == pytest.approx(3.11, abs=0.02)
 
@@ -66,7 +71,7 @@ def test_a_second_episode_is_a_second_alarm() -> None:
         bench.inject("overrange", after_lines=10, lines=3)
         bench.inject("overrange", after_lines=60, lines=3)
         run(cycler, OpenCircuit(until_time_second=100, sampling=Sampling.every(1)))
-        assert no_readings(bench) == 2
+        assert told(bench) == 2
 
 
 @pytest.mark.parametrize("fault", ["overrange", "nan"])
@@ -81,7 +86,7 @@ def test_while_current_flows_a_reading_without_a_value_is_beyond_the_limit(
         with pytest.raises(TripError, match="a reading out of range passed the limit"):
             started(cycler, charge(600) if technique == "charge" else hold).wait(20)
         assert not bench.closed
-        assert no_readings(bench) == 1
+        assert told(bench, KIND[fault]) == 1
         assert cycler.results[-1].end_reason.startswith("trip ")
 
 
@@ -102,7 +107,7 @@ def test_without_a_limit_missing_currents_end_no_hold_and_are_no_charge() -> Non
             (result,) = run(cycler, hold)
             assert result.end_reason == "time"
             assert sum(isnan(row[AMPERE]) for row in rows(cycler)) == (50 if faulty else 0)
-            assert no_readings(bench) == faulty
+            assert [alarm["kind"] for alarm in bench.alarms] == (["overload", "capacity"] if faulty else [])
             charges.append(result.charging_capacity_ah)
     assert charges[1] == pytest.approx(charges[0], rel=1e-4)
     assert charges[0] == pytest.approx(1e-4 * 60 / 3600, rel=1e-2)
