@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from devices.keithley import Keithley2450
@@ -149,19 +150,26 @@ def test_a_run_goes_on_through_many_damaged_lines_and_on_a_slow_wire(
     assert both[0] == both[1]
 
 
-def test_on_a_slow_wire_a_stop_still_opens_the_circuit_in_time_and_keeps_every_row() -> None:
+def test_on_a_slow_wire_a_stop_still_opens_the_circuit_in_time_and_tells_of_late_readings() -> None:
     with keithley_bench(speed=20.0) as bench:
         cycler = bench.connected()
         status = started(cycler, charge(36_000, sampling=Sampling.every(0.05)))
         wait_until(lambda: bool(rows(cycler)))
         bench.inject("slow_wire", bytes_per_second=500)
-        wait_until(lambda: bench.call(lambda: bench.clock.now) > 20)
+        wait_until(lambda: bench.call(lambda: bench.clock.now) > 30)
         asked = time.time()
         cycler.stop()
-        assert bench.of("circuit")[-1]["unix_second"] - asked < 2
-        bench.inject("clear")
         assert not bench.closed
+        assert bench.of("circuit")[-1]["unix_second"] - asked < 2
+        assert ["is open; what was measured before" in alarm["action"] for alarm in bench.alarms] == [True]
+        bench.inject("clear")
         status.wait(10)
+        wait_until(lambda: bool(cycler.results), 10)  # what was on its way is taken in afterwards
+        (result,) = cycler.results
+        seconds = [row[1] for row in rows(cycler)]
+        assert result.end_reason == "stopped"
+        assert seconds[-1] == result.end_test_time_second - result.start_test_time_second
+        assert np.diff(seconds) == pytest.approx(0.05)
 
 
 def kinds(bench: KeithleyBench) -> list[str]:
