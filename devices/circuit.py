@@ -22,7 +22,8 @@ class OpeningAttempt:
     def __init__(self) -> None:
         self.done: Future[None] = Future()
         self.deadline_second = HOST.awake_second() + OPEN_WITHIN_SECOND
-        self.late = False  # somebody was told that it took too long
+        self.told = False  # somebody was told that it took too long,
+        self.late = False  # and that the circuit was not seen to be open until then
 
 
 class CircuitInstrument(Instrument):
@@ -120,9 +121,14 @@ class CircuitInstrument(Instrument):
         if attempt is None:
             return
         left_second = max(attempt.deadline_second - HOST.awake_second(), 0.0)
-        if not HOST.done_within(attempt.done, left_second) and not attempt.late:
-            attempt.late = True
-            self._alarm_circuit("could not be opened: the instrument does not answer")
+        if HOST.done_within(attempt.done, left_second) or attempt.told:
+            return
+        attempt.told, attempt.late = True, self._circuit_maybe_closed
+        self._alarm_circuit(
+            "was not seen to open: the instrument does not answer"
+            if attempt.late
+            else "is open; what was measured before is still on its way, and may come too late for the record"
+        )
 
     def _attempt_to_open(self) -> OpeningAttempt | None:
         """The attempt under way, or a new one that begins when the reader thread is free; None: no reader."""
@@ -142,7 +148,7 @@ class CircuitInstrument(Instrument):
                 self._make_safe()
         except Exception as error:  # noqa: BLE001 - whatever it is, the circuit may be closed
             try:
-                self._alarm_circuit(f"could not be opened: {str(error) or type(error).__name__}")
+                self._alarm_circuit(f"was not seen to open: {str(error) or type(error).__name__}")
             finally:
                 attempt.done.set_exception(error)
             return

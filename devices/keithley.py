@@ -20,6 +20,7 @@ from devices.cycler import CyclerDevice
 from devices.keithley_link import GOING_ON, KeithleyLink
 from devices.keithley_models import MODELS, WIDEST_VOLT, KeithleyModel, check_program
 from devices.keithley_program import BUFFER, MEASURE_LIST, SOURCE_LIST, CompiledProgram, compile_program
+from devices.keithley_readings import OVERFLOW
 from devices.keithley_run import KeithleyRun
 from devices.keithley_settings import (
     SourceMeasureSettings,
@@ -33,7 +34,7 @@ from devices.program_run import ProgramRun
 from devices.protocols import Identity
 from devices.techniques import Program
 from devices.visa_line import VisaLine
-from labctl.errors import ConfigurationError, DeviceError, InstrumentError
+from labctl.errors import ConfigurationError, DeviceError, InstrumentError, TransportError
 
 _SAME = 1e-4  # relative difference between a limit and what is read back
 _MAKE_ROOM = ("defbuffer1", "defbuffer2")
@@ -92,11 +93,16 @@ class Keithley2450(CyclerDevice):
 
     # ---- connection; in the reader thread
     def _open_port(self) -> Identity:
-        return self._link.open()
+        return self._link.open(ours=self._identity is not None)
 
     def _set_up(self, identity: Identity) -> None:
         self._model = self._model_of(identity)
-        running = self._link.model_state() in GOING_ON
+        try:
+            running = self._link.model_state() in GOING_ON
+        except TransportError:
+            if self.take_over:
+                self._link.send_off()
+            raise
         if not self.take_over and (running or self._link.ask("OUTP?") != "0"):
             raise InstrumentError(
                 f"{self.prefix}: a program is running on the instrument, or its output is on; a program ends "
@@ -126,6 +132,7 @@ class Keithley2450(CyclerDevice):
         """The high-impedance output-off mode before anything else, confirmed; *RST would undo it.
 
         A trigger model that an earlier host has left behind is ended first: while it runs nothing can be set.
+        Its output is switched off in the same write: an instrument whose answers are lost is safe as well.
         """
         self._link.end_model("*CLS")
         self._link.command("OUTP:CURR:SMOD HIMP", "OUTP:VOLT:SMOD HIMP", "OUTP OFF")
@@ -172,11 +179,16 @@ class Keithley2450(CyclerDevice):
         self._confirm_off()
 
     def _rest_voltage(self) -> float:
+        self._circuit_maybe_closed = True
         try:
             self._link.command(*settings_idle(1.0).commands, "OUTP ON")
-            return self._link.ask_number('READ? "defbuffer1", READ')
+            volt = self._link.ask_number('READ? "defbuffer1", READ')
         finally:
             self._switch_off()
+            self._circuit_maybe_closed = False
+        if not abs(volt) < OVERFLOW:
+            raise InstrumentError(f"{self.prefix}: the voltage at rest has no value ({volt:g}): out of range")
+        return volt
 
     # ---- programs; `_load` in the reader thread
     def _load(self, program: Program) -> None:
@@ -220,7 +232,11 @@ class Keithley2450(CyclerDevice):
             program.techniques,
             on_reading=self._publish,
             on_alarm=self._alarm,
+            on_open=self._seen_open,
         )
+
+    def _seen_open(self) -> None:
+        self._circuit_maybe_closed = False
 
     def _require_model(self) -> KeithleyModel:
         model = self._model or self._expected_model

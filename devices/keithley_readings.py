@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.program_record import Trouble
+
 Array = NDArray[np.float64]
 ELEMENTS = "READ, SOUR, REL, STAT, SOURSTAT"
-OVERFLOW = 9.9e37
-# Bits of the `status` column: a reading is questionable, has no value; the source was limited, off, hot.
+OVERFLOW, NOT_A_NUMBER = 9.9e37, 9.91e37  # SCPI-99 volume 1, 7.2.1
+# Bits of the `status` column: a reading is questionable, has no value (overflow or not a number: voltage or
+# current is NaN); the source was limited, off, hot.
 STATUS_QUESTIONABLE, STATUS_OVERFLOW = 1, 4096
 STATUS_LIMITED, STATUS_OUTPUT_OFF, STATUS_HOT = 8192, 16384, 32768
 _SOURCE_HOT, _SOURCE_LIMITED, _SOURCE_OUTPUT = 16, 32, 128  # buffer.STAT_... of source statuses
@@ -51,8 +54,17 @@ class Readings:
         """Bits of the `status` column; 0 is good."""
         return self.rows[3]
 
+    def trouble(self, place: int) -> Trouble | None:
+        """Why a reading has no valid voltage or current; None if it has both."""
+        for name, sent in zip(("measured", "source"), self.rows[:2, place].tolist(), strict=True):
+            if isnan(sent) or abs(sent) >= NOT_A_NUMBER:
+                return Trouble("no_reading", f"the instrument sent no number as {name} value ({sent:g})")
+            if abs(sent) >= OVERFLOW:
+                return Trouble("overload", f"{name} value out of range; the instrument sent {sent:g}", sent)
+        return None
+
     def volt_and_ampere(self, *, sources_voltage: bool) -> tuple[Array, Array]:
-        """Voltage (V) and current (A), overflow as NaN."""
+        """Voltage (V) and current (A), NaN where there is no value."""
         measured, source = valid(self.rows[0]), valid(self.rows[1])
         return (source, measured) if sources_voltage else (measured, source)
 
@@ -61,17 +73,22 @@ NONE = Readings(np.empty((4, 0)))
 
 
 def parse_readings(text: str, count: int) -> Readings | None:
-    """Readings from the answer to TRAC:DATA? with ELEMENTS; None if it is damaged."""
+    """Readings from the answer to TRAC:DATA? with ELEMENTS; None if it is damaged.
+
+    A measured or source value that is not a number is one that the instrument could not tell, not damage.
+    """
     try:
         values = np.array(text.split(","), dtype=np.float64)
     except ValueError:
         return None
-    if values.shape != (_COLUMNS * count,) or not np.isfinite(values).all():
+    if values.shape != (_COLUMNS * count,):
         return None
     measured, source, second, own, sourced = values.reshape(count, _COLUMNS).T
+    if not np.isfinite([second, own, sourced]).all():
+        return None
     source_bits = sourced.astype(np.int64)
     status = np.where(own.astype(np.int64) & _QUESTIONABLE, STATUS_QUESTIONABLE, 0)
-    status |= np.where((np.abs(measured) >= OVERFLOW) | (np.abs(source) >= OVERFLOW), STATUS_OVERFLOW, 0)
+    status |= np.where(np.isnan(valid(measured)) | np.isnan(valid(source)), STATUS_OVERFLOW, 0)
     status |= np.where(source_bits & _SOURCE_LIMITED, STATUS_LIMITED, 0)
     status |= np.where(source_bits & _SOURCE_OUTPUT, 0, STATUS_OUTPUT_OFF)
     status |= np.where(source_bits & _SOURCE_HOT, STATUS_HOT, 0)
@@ -79,5 +96,5 @@ def parse_readings(text: str, count: int) -> Readings | None:
 
 
 def valid(values: Array) -> Array:
-    """Overflow as NaN."""
+    """Overflow, and what stands for "not a number", as NaN."""
     return np.where(np.abs(values) >= OVERFLOW, nan, values)

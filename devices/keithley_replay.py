@@ -8,7 +8,7 @@ holds later readings back until the instrument's counter says how many belonged 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isnan, nan
+from math import nan
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from devices.keithley_program import CompiledProgram, Loop
 from devices.keithley_readings import NONE, Readings
 from devices.keithley_sampling import Sampler, watch_for
 from devices.keithley_timing import time_end_reason
-from devices.program_record import ProgramRecord
+from devices.program_record import ProgramRecord, Trouble
 from devices.techniques import AnyTechnique, ConstantVoltage, OpenCircuit
 
 _ROOM_READINGS = 40  # the host ends a step only if its loop would go on for so long
@@ -41,6 +41,7 @@ class Replay:
         self._step_start_second = 0.0
         self.last_measured, self._last_second = nan, 0.0  # V or A, whatever the technique measures
         self._last_sample: tuple[float, float, float, int] | None = None  # the newest reading of the step
+        self._last_trouble: Trouble | None = None
         self._condition_met = False  # the one that the host evaluates
         self._total: int | None = None  # readings of the present loop, as the instrument has told
         self.holding = False
@@ -173,18 +174,18 @@ class Replay:
             return float(second[place]), float(volt[place]), float(ampere[place]), int(chunk.status[place])
 
         for place in self._sampler.kept(second, volt):
-            self._record.sample(*sample(place), arrived)
-        self._last_sample = sample(len(chunk) - 1)
+            self._record.sample(*sample(place), arrived, chunk.trouble(place))
+        self._last_sample, self._last_trouble = sample(len(chunk) - 1), chunk.trouble(len(chunk) - 1)
         self.last_measured, self._last_second = float(chunk.measured[-1]), float(chunk.second[-1])
         if self._watch is not None and not self._condition_met:
             self._condition_met = self._watch.first(second, volt, ampere) is not None
-        if not isnan(volt[-1]):
-            self._on_reading(float(volt[-1]), float(ampere[-1]))
+        self._on_reading(float(volt[-1]), float(ampere[-1]))  # NaN where the newest has no value
 
     def _end_step(self, reason: str, arrived: float) -> None:
         """The present technique ends at the newest reading, which becomes a sample if it was none."""
         if self._last_sample is not None:
-            self._record.sample(*self._last_sample, arrived)  # the record leaves out what it has already
+            # the record leaves out what it has already
+            self._record.sample(*self._last_sample, arrived, self._last_trouble)
             self._last_sample = None
         self._step_start_second = self._last_second
         self._record.end_step(reason)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from math import isfinite, nan
 
 from devices.keithley_conditions import VOLTAGE_LIMIT
-from devices.keithley_link import GOING_ON, KeithleyLink
+from devices.keithley_link import GOING_ON, MANY_DAMAGED_LINES, KeithleyLink
 from devices.keithley_program import BUFFER, CompiledProgram
 from devices.keithley_readings import ELEMENTS, OVERFLOW, Readings, parse_readings
 from devices.keithley_replay import Replay
@@ -16,10 +17,11 @@ from devices.techniques import AnyTechnique
 from labctl.errors import DeviceError, InstrumentError, TransportError, TripError
 
 _SHORTEST_PAUSE_SECOND, _LONGEST_PAUSE_SECOND = 0.005, 0.1  # between polls, while few readings come
-_BLOCK_READINGS = 500
+_FIRST_BLOCK_READINGS, _LARGEST_BLOCK_READINGS = 2, 500
+# An answer takes the wire for about so long, so that a stop is confirmed in time on a slow one as well.
+_SHORTEST_ANSWER_SECOND, _LONGEST_ANSWER_SECOND = 0.25, 0.5
 _FULL_READINGS = 8  # with so many at once, more are waiting: ask again without a pause
 _ENDED = ("IDLE", "ABORTED")
-_DAMAGED_TRIES = 3
 
 
 class KeithleyRun(ProgramRun):
@@ -34,11 +36,15 @@ class KeithleyRun(ProgramRun):
         *,
         on_reading: OnReading,
         on_alarm: OnAlarm,
+        on_open: Callable[[], None],
     ) -> None:
         super().__init__(record, on_reading=on_reading, on_alarm=on_alarm)
+        self._on_open = on_open  # called when the output is seen to be off; readings may still be waiting
         self._link, self._program = link, program
         self._replay = Replay(program, techniques, record, on_reading)
         self._fetched = 0
+        self._block_readings = _FIRST_BLOCK_READINGS
+        self._off_sent = False
         self._pause_second = _SHORTEST_PAUSE_SECOND
 
     def follow(self) -> None:
@@ -51,12 +57,22 @@ class KeithleyRun(ProgramRun):
         """
         if self._stop_reason is not None:
             return
-        self._start()
-        while self._poll():
-            if self._stop_reason is not None:
-                self._abort()
-                break
-        self._finish()
+        self._link.on_wait, self._link.on_damaged = self._stop_if_asked, self._damaged
+        try:
+            self._start()
+            while self._poll():
+                if self._stop_reason is not None:
+                    self._link.end_model()
+                    break
+            self._finish()
+        finally:
+            self._link.on_wait, self._link.on_damaged = (lambda: None), (lambda line: None)
+
+    def _stop_if_asked(self) -> None:
+        """Somebody who wants the circuit open does not wait for an answer that is still on its way."""
+        if self._stop_reason is not None and not self._off_sent:
+            self._off_sent = True
+            self._link.send_off()
 
     def _start(self) -> None:
         try:
@@ -69,8 +85,12 @@ class KeithleyRun(ProgramRun):
     # ---- while it runs
     def _poll(self) -> bool:
         """Take in what there is; whether the model still runs."""
+        passed_before = self._replay.limit_passed
         state, block, stored = self._state()
-        new = self._fetch(stored)
+        if passed_before is not None and state in GOING_ON:
+            self._link.end_model()  # it has not acted on what its own reading says
+            return False
+        new = self._fetch(stored, until_stopped=True)
         if self._replay.holding:
             self._learn_where_it_ended(block, running=state in GOING_ON)
         elif self._replay.wants_end and state in GOING_ON:
@@ -97,36 +117,54 @@ class KeithleyRun(ProgramRun):
         Raises:
             InstrumentError: the error queue has something.
         """
-        answer = self._link.ask(f'TRAC:ACT? "{BUFFER}";:TRIG:STAT?;:SYST:ERR:COUN?').split(";")
-        if len(answer) != 5 or not all(answer[place].strip().isdigit() for place in (0, 3, 4)):
-            raise TransportError(f"{self._link.address}: the state of the program came as {answer!r}")
+        question, text = f'TRAC:ACT? "{BUFFER}";:TRIG:STAT?;:SYST:ERR:COUN?', ""
+        for _ in range(MANY_DAMAGED_LINES):
+            text = self._link.ask(question)
+            answer = text.split(";")
+            if len(answer) == 5 and all(answer[place].strip().isdigit() for place in (0, 3, 4)):
+                break
+            self._damaged(text)
+        else:
+            raise TransportError(f"{self._link.address}: the state of the program came as {text!r}")
         if answer[4].strip() != "0":
             code, text = self._link.errors()[0]
             raise InstrumentError(f"{self._link.address}: {code}, {text}", code)
         return answer[1].strip().upper(), int(answer[3]), int(answer[0])
 
-    def _fetch(self, stored: int) -> int:
-        """Drain the buffer in blocks; how many readings came."""
+    def _fetch(self, stored: int, *, until_stopped: bool = False) -> int:
+        """Drain the buffer in blocks that the wire carries in a short time; how many readings came."""
         before = self._fetched
-        while self._fetched < stored:
+        while self._fetched < stored and not (until_stopped and self._stop_reason is not None):
             first = self._fetched + 1
-            last = min(self._fetched + _BLOCK_READINGS, stored)
+            last = min(self._fetched + self._block_readings, stored)
+            began = time.monotonic()
             readings = self._readings(first, last)
+            self._suit_block(len(readings), time.monotonic() - began)
             self._fetched = last
             self._replay.feed(readings, time.time())
         return self._fetched - before
 
+    def _suit_block(self, readings: int, took_second: float) -> None:
+        """The number of readings that the next block has."""
+        if took_second > _LONGEST_ANSWER_SECOND:
+            self._block_readings = max(readings // 2, 1)
+        elif took_second < _SHORTEST_ANSWER_SECOND and readings == self._block_readings:
+            self._block_readings = min(2 * readings, _LARGEST_BLOCK_READINGS)
+
     def _readings(self, first: int, last: int) -> Readings:
-        for _ in range(_DAMAGED_TRIES):
+        for _ in range(MANY_DAMAGED_LINES):
             text = self._link.ask(f'TRAC:DATA? {first}, {last}, "{BUFFER}", {ELEMENTS}')
             readings = parse_readings(text, last - first + 1)
             if readings is not None:
                 return readings
-            self._on_alarm(
-                kind="damaged line", source=self._link.address, value=nan, limit=nan,
-                action=f"asked again for readings {first} to {last}",
-            )  # fmt: skip
+            self._damaged(text)
         raise TransportError(f"{self._link.address}: readings {first} to {last} cannot be read")
+
+    def _damaged(self, line: str) -> None:
+        self._on_alarm(
+            kind="damaged line", source=self._link.address, value=nan, limit=nan,
+            action=f"left out {line[:60]!r} and asked again",
+        )  # fmt: skip
 
     def _learn_where_it_ended(self, block: int, *, running: bool) -> None:
         """After *TRG: once the model has left the loop, its counter says how many readings it has made."""
@@ -137,20 +175,17 @@ class KeithleyRun(ProgramRun):
         self._replay.release(passes + 1, time.time())  # the last pass does not reach the counter
 
     # ---- ends
-    def _abort(self) -> None:
-        """The output stays as it is when a model is aborted, so that it is switched off as well."""
-        self._link.end_model("OUTP OFF")
-
     def _finish(self) -> None:
-        """The last readings, and the output seen to be off."""
-        state, block, stored = self._state()
-        self._fetch(stored)
-        if self._replay.holding:
-            self._learn_where_it_ended(block, running=False)
+        """The output seen to be off, and the last readings."""
         if self._link.ask("OUTP?") != "0":
             self._link.command("OUTP OFF")
             if self._link.ask("OUTP?") != "0":
                 raise InstrumentError(f"{self._link.address}: the output cannot be switched off")
+        self._on_open()
+        state, block, stored = self._state()
+        self._fetch(stored)
+        if self._replay.holding:
+            self._learn_where_it_ended(block, running=False)
         limit = self._replay.limit_passed or self._limit_of(block)
         if limit is not None:
             self._replay.close(f"trip {limit}", time.time())

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from devices.keithley_readings import Array
 from devices.techniques import AnyTechnique, ConstantVoltage, OpenCircuit, Sampling
 
+_LEAST_VALID_SHARE = 0.5  # of the readings of a window, to tell of a drift
+
 
 class Sampler:
     """Which readings of a step are samples: the first, then at every interval, and on a change of voltage."""
@@ -30,7 +32,8 @@ class Sampler:
             indices.append(place)
             if self._change is not None and self._moved(volt[place : place + 1])[0]:
                 self._due_second = float(second[place]) - 0.5 * self.tick_second
-            self._last_volt = float(volt[place])
+            if np.isfinite(volt[place]):
+                self._last_volt = float(volt[place])
             self._due_second += self._interval(float(second[place]))
             start = place + 1
         return indices
@@ -82,10 +85,10 @@ class DriftWatch:
             start = stop + 1
 
     def _slope(self) -> float:
-        """Regression slope (V/s) of the window; NaN (never quiet) without two valid readings."""
+        """Regression slope (V/s) of the window; NaN (never quiet) where too few of its readings are valid."""
         second, volt = np.concatenate(self._second), np.concatenate(self._volt)
         good = np.isfinite(volt)
-        if good.sum() < 2:
+        if good.sum() < max(2, _LEAST_VALID_SHARE * len(volt)):
             return nan
         time, value = second[good] - second[good].mean(), volt[good] - volt[good].mean()
         return float((time @ value) / (time @ time))

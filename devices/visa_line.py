@@ -28,6 +28,11 @@ class MessageLine(Protocol):
 
     address: str
 
+    @property
+    def received_byte(self) -> int:
+        """How many bytes have come since it was made: whether something arrives, be it no whole line yet."""
+        ...
+
     def open(self) -> None:
         """Take the port for this process alone and open it."""
         ...
@@ -79,7 +84,13 @@ class VisaLine:
         self._resource: MessageBasedResource | None = None
         self._socket: socket.socket | None = None  # read from directly
         self._pending = bytearray()
+        self._received_byte = 0
         self._lock: FileLock | None = None
+
+    @property
+    def received_byte(self) -> int:
+        """How many bytes have come since it was made."""
+        return self._received_byte
 
     def open(self) -> None:
         """Take the resource for this process alone and open it.
@@ -186,6 +197,7 @@ class VisaLine:
         if len(self._pending) > _LONGEST_LINE_BYTE:
             self._pending.clear()
         self._pending += data
+        self._received_byte += len(data)
         return True
 
     def _read(self, timeout_second: float) -> bytes | None:
@@ -196,13 +208,15 @@ class VisaLine:
         resource = self._opened()
         resource.timeout = max(round(timeout_second * 1000), 1)
         try:
-            return resource.read_raw()
+            data = resource.read_raw()
         except VisaIOError as error:
             if error.error_code == StatusCode.error_timeout:
                 return None
             raise TransportError(f"{self.address}: link lost: {plain_text(error)}") from error
         except OSError as error:
             raise TransportError(f"{self.address}: link lost: {plain_text(error)}") from error
+        self._received_byte += len(data)
+        return data
 
     def discard_input(self) -> None:
         """Forget everything that has arrived so far; on USB and GPIB, clear the device's own queues."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from math import inf
+from typing import Annotated
 
 from devices.sim.clock import VirtualClock
+from devices.sim.fault_arguments import OneOf, Within
 from devices.sim.gas_line import GasLine
 from devices.sim.record import BenchRecord
 from devices.sim.serial_emulator import SerialEmulator
@@ -107,20 +109,16 @@ class AlicatPcd(SerialEmulator):
         self._words.clear()
         self._stuck, self._offset_pa, self._dashes = None, 0.0, False
 
-    def _set_source(self, source: str) -> None:
-        if source not in ("S", "U", "A"):
-            raise ValueError(f"source = {source!r}: must be S, U or A")
+    def _set_source(self, source: Annotated[str, OneOf("S", "U", "A")]) -> None:
         self._source = source
 
-    def _set_units(self, code: int) -> None:
-        if code not in _UNITS:
-            raise ValueError(f"units: code = {code!r}: must be one of {', '.join(map(str, _UNITS))}")
+    def _set_units(self, code: Annotated[int, OneOf(*_UNITS)]) -> None:
         self._unit = code
 
     def _stick(self) -> None:
         self._stuck = self._shown(self.line.pressure_pa)
 
-    def _jump(self, offset_pa: float) -> None:
+    def _jump(self, offset_pa: Annotated[float, Within(-1e9, 1e9)]) -> None:
         self._offset_pa = offset_pa
 
     def _show_dashes(self) -> None:

@@ -102,7 +102,7 @@ class BenchHandle:
         """Seconds of virtual time per second of wall time, or "max"."""
         self._connection.call("speed", speed=speed)
 
-    def inject(self, role: str, fault: str, **arguments: Any) -> None:
+    def inject(self, role: str, fault: str, /, **arguments: Any) -> None:
         """Arm a fault of a role's instrument or its line (see devices.sim.faults); "clear" ends them all."""
         self._connection.call("inject", role=role, fault=fault, arguments=arguments)
 

@@ -3,6 +3,7 @@
 Time passes only while somebody waits for it and nobody is busy: a running program *holds* the clock while it
 works and lets go of it while it sleeps. Time then moves to the earliest sleeper, at once (`speed` None) or at
 `speed` seconds of virtual time per second of wall time. A slow machine slows the clock and skips nothing.
+A source that is on without a program makes time pass too: see unattended_current.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ class VirtualClock:
         wall, target = self._flow
         flowed = self._now + (asyncio.get_running_loop().time() - wall) * self._speed
         return min(max(flowed, self._now), target)
+
+    @property
+    def speed(self) -> float | None:
+        """Virtual per wall seconds; None for the fastest."""
+        return self._speed
 
     def set_speed(self, speed: float | None) -> None:
         """Change the pace from now on."""

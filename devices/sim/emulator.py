@@ -42,7 +42,7 @@ class Emulator(Protocol):
         """Put a cell onto the leads, circuit open (nothing happens where there are none)."""
         ...
 
-    def inject(self, fault: str, **arguments: Any) -> None:
+    def inject(self, fault: str, /, **arguments: Any) -> None:
         """Arm a fault.
 
         Raises:

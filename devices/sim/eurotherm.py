@@ -7,14 +7,14 @@ its loop keeps virtual time passing as long as temperature or ramp are on their 
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from devices.sim.clock import VirtualClock
 from devices.sim.emulator import WithoutLeads
 from devices.sim.eurotherm_loop import SENSOR_FAULTS, TemperatureLoop
 from devices.sim.eurotherm_map import Configuration, RegisterMap
+from devices.sim.fault_arguments import Within, check_arguments
 from devices.sim.modbus_server import ModbusUnit
 from devices.sim.record import BenchRecord
 from devices.sim.surroundings import Surroundings
@@ -90,7 +90,7 @@ class Eurotherm3200Emulator(WithoutLeads):
         return dict(self._map.eeprom_writes)
 
     # ---- faults
-    def inject(self, fault: str, **arguments: Any) -> None:
+    def inject(self, fault: str, /, **arguments: Any) -> None:
         """Begin a fault; `clear` ends them all.
 
         `sensor_break`, `over_range` (the number is far beyond the range), `stuck_sensor`, `jumping_sensor`
@@ -103,10 +103,7 @@ class Eurotherm3200Emulator(WithoutLeads):
         if fault not in self._faults:
             raise ValueError(f"fault = {fault!r}: must be one of {', '.join(sorted(self._faults))}")
         begin = self._faults[fault]
-        try:
-            inspect.signature(begin).bind(**arguments)
-        except TypeError as error:
-            raise ValueError(f"{fault}: {error}") from None
+        check_arguments(fault, begin, arguments)
         self._look()
         begin(**arguments)
         self._record.add("fault", fault=fault, **arguments)
@@ -115,9 +112,7 @@ class Eurotherm3200Emulator(WithoutLeads):
     def _failing(self, fault: str) -> Callable[[], None]:
         return lambda: self.loop.fail(fault)
 
-    def _jump(self, amplitude_kelvin: float = 20.0) -> None:
-        if not 0 < amplitude_kelvin <= 1000:
-            raise ValueError(f"amplitude_kelvin = {amplitude_kelvin!r}: must be > 0 and <= 1000")
+    def _jump(self, amplitude_kelvin: Annotated[float, Within(1e-3, 1000)] = 20.0) -> None:
         self.loop.jump_kelvin = amplitude_kelvin
         self.loop.fail("jumping_sensor")
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from math import inf
+from typing import Annotated, Any
 
 import numpy as np
 
+from devices.sim.fault_arguments import Within, check_arguments
 from devices.sim.wire import Wire
 
 LINE_FAULTS = {
@@ -22,13 +24,15 @@ LINE_FAULTS = {
     "merged": "the lines are held back and come all at once",
     "late": "the line comes `delay_second` late",
     "slow": "each line comes `delay_second` late, until cleared or after `lines`",
+    "slow_wire": "`bytes_per_second` and no more, until cleared or after `lines`",
     "truncated": "the second half of the line is lost, without `newline` its end as well",
     "silent": "the line is lost; until cleared or after `lines`",
     "nan": "measured values of a package are NaN",
     "overrange": "measured values of a package carry the overload status",
 }
-_ENDLESS = frozenset({"slow", "silent"})
+_ENDLESS = frozenset({"slow", "slow_wire", "silent"})
 _PACKAGES_ONLY = frozenset({"nan", "overrange"})
+_SLOW_PIECE_WALL_SECOND = 0.02
 _MEASURED = re.compile(rb"(?<=[P;])(ab|ba|c[cdhijk]).{8}(,1.)?")
 
 
@@ -37,21 +41,13 @@ class LineFault:
     """A fault that begins after `after_lines` lines and concerns `lines` lines (0: until cleared)."""
 
     kind: str
-    after_lines: int = 0
-    lines: int = 1
-    delay_second: float = 1.0
-    size: int = 1
-    count: int = 20
+    after_lines: Annotated[int, Within(0, 1e9)] = 0
+    lines: Annotated[int, Within(0, 1e9)] = 1
+    delay_second: Annotated[float, Within(0, 3600)] = 1.0
+    size: Annotated[int, Within(1, 1e6)] = 1
+    count: Annotated[int, Within(0, 1e6)] = 20
     newline: bool = True
-
-    def __post_init__(self) -> None:
-        if self.kind not in LINE_FAULTS:
-            raise ValueError(f"fault = {self.kind!r}: must be one of {', '.join(LINE_FAULTS)}")
-        for name in ("after_lines", "lines", "delay_second", "count"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{self.kind}: {name} = {getattr(self, name)!r}: must not be negative")
-        if self.size < 1:
-            raise ValueError(f"{self.kind}: size = {self.size!r}: must be at least 1")
+    bytes_per_second: Annotated[float, Within(1, 1e9)] = 500.0
 
     def strikes(self, line: bytes) -> bool:
         """Whether this line is concerned; counts it."""
@@ -69,11 +65,10 @@ def line_fault(kind: str, arguments: dict[str, Any]) -> LineFault:
     Raises:
         ValueError: no such fault, or an impossible argument; says what is allowed.
     """
-    try:
-        return LineFault(kind, **arguments)
-    except TypeError:
-        allowed = ", ".join(field.name for field in fields(LineFault)[1:])
-        raise ValueError(f"{kind}: arguments {sorted(arguments)}: must be among {allowed}") from None
+    if kind not in LINE_FAULTS:
+        raise ValueError(f"fault = {kind!r}: must be one of {', '.join(LINE_FAULTS)}")
+    check_arguments(kind, LineFault, arguments)
+    return LineFault(kind, **arguments)
 
 
 class FaultyOutlet:
@@ -136,10 +131,12 @@ class FaultyOutlet:
             self._idle.set()
 
     async def _send(self, line: bytes) -> None:
-        pieces = [line]
+        pieces, bytes_per_second = [line], inf
         for fault in list(self._faults):
             if not fault.strikes(line):
                 continue
+            if fault.kind == "slow_wire":
+                bytes_per_second = min(bytes_per_second, fault.bytes_per_second)
             pieces = await self._apply(fault, b"".join(pieces))
             if fault.lines == 1:
                 self._faults.remove(fault)
@@ -150,6 +147,18 @@ class FaultyOutlet:
         for number, piece in enumerate(pieces):
             if number:
                 await asyncio.sleep(0.002)  # let the host see the pieces apart
+            await self._write(piece, bytes_per_second)
+
+    async def _write(self, data: bytes, bytes_per_second: float) -> None:
+        """A slow wire carries a few bytes at a time, each when its time has come."""
+        if bytes_per_second == inf:
+            self._wire.write(data)
+            return
+        loop = asyncio.get_running_loop()
+        size, began = max(round(bytes_per_second * _SLOW_PIECE_WALL_SECOND), 1), loop.time()
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
+            await asyncio.sleep(max(began + (start + len(piece)) / bytes_per_second - loop.time(), 0.0))
             self._wire.write(piece)
 
     async def _apply(self, fault: LineFault, data: bytes) -> list[bytes]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import copysign
-from typing import Literal
+from typing import Annotated, Literal
 
 from devices.sim.clock import VirtualClock
+from devices.sim.fault_arguments import Within
 from devices.sim.surroundings import Surroundings
 
 TICK_SECOND = 0.1  # the ramp is followed in such steps of virtual time
@@ -79,7 +80,7 @@ class GasLine:
         self.ramp_pa_per_second, self.hold, self.target_pa = 0.0, None, gauge_pa
         self._order()
 
-    def leak(self, per_second: float) -> None:
+    def leak(self, per_second: Annotated[float, Within(0, 10)]) -> None:
         """The line loses this share of its pressure each second from now on."""
         self._surroundings.advance_to(self._clock.now)
         self._surroundings.leak_per_second = per_second

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Any
+from typing import Annotated, Any
 
 from devices.sim.clock import VirtualClock
 from devices.sim.emulator import OnWire
+from devices.sim.fault_arguments import Within, check_arguments
 from devices.sim.faults import FaultyOutlet, line_fault
 from devices.sim.keithley_actions import ActionCommands
 from devices.sim.keithley_commands import SettingCommands
 from devices.sim.keithley_model import TriggerModel
 from devices.sim.keithley_pace import AbortError, ModelError
+from devices.sim.keithley_reading_faults import READING_FAULTS
 from devices.sim.keithley_run import Machine, ModelRun
 from devices.sim.keithley_scpi import (
     INIT_IGNORED,
@@ -35,6 +37,7 @@ from devices.sim.keithley_state import KeithleyState
 from devices.sim.mounted import TwoPole
 from devices.sim.record import BenchRecord
 from devices.sim.surroundings import Surroundings
+from devices.sim.unattended_current import UnattendedCurrent
 from devices.sim.wire import Wire
 from labctl.errors import DeviceError
 
@@ -81,6 +84,11 @@ class Keithley2450Emulator(OnWire):
         self._idle.set()
         self._awaited = False  # somebody waits for the end of the run by *WAI or *OPC?
         self._polls = 0
+        self._unattended = UnattendedCurrent(
+            clock,
+            lambda: self.state.settings.output and self.circuit_closed and self.run is None,
+            lambda now: self.state.unit.advance_to(now),
+        )
         self._programs = 0
         self._program_end_second = clock.now
 
@@ -114,6 +122,7 @@ class Keithley2450Emulator(OnWire):
     async def close(self) -> None:
         """Power off: the relay opens."""
         await self._power_off()
+        self._unattended.close()
         if self._server is not None:
             self._server.cancel()
             await asyncio.gather(self._server, return_exceptions=True)
@@ -122,29 +131,42 @@ class Keithley2450Emulator(OnWire):
         await self.wire.close()
 
     # ---- faults
-    def inject(self, fault: str, **arguments: Any) -> None:
+    def inject(self, fault: str, /, **arguments: Any) -> None:
         """Arm a fault: of the line (see faults.LINE_FAULTS), `clear`, or of the instrument itself.
 
+        `overrange` and `nan` concern what is measured: `lines` readings after `after_lines` good ones (0: all
+        until cleared) are 9.9e37 or 9.91e37 with the questionable bit, for the trigger model too.
         `error` (with `code` and `text`) puts an error into the queue and stops a running trigger model with
         its output as it is; `reboot` opens the relay, then comes back with all settings as after *RST.
 
         Raises:
             ValueError: no such fault, or an impossible argument.
         """
-        if fault == "clear":
-            self._outlet.clear()
-        elif fault == "error":
-            self._fail(**arguments)
-        elif fault == "reboot":
-            self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
+        own = {"clear": self._clear_faults, "error": self._fail, "reboot": self._begin_reboot}.get(fault)
+        if own is not None:
+            check_arguments(fault, own, arguments)
+            own(**arguments)
+        elif fault in READING_FAULTS:
+            self.state.unit.faults.arm(line_fault(fault, arguments))
         else:
             self._outlet.arm(line_fault(fault, arguments))
         self._record.add("fault", fault=fault, **arguments)
 
-    def _fail(self, code: int = 5074, text: str = "Overtemperature, output turned off") -> None:
+    def _clear_faults(self) -> None:
+        self._outlet.clear()
+        self.state.unit.faults.clear()
+
+    def _fail(
+        self,
+        code: Annotated[int, Within(-32768, 32767)] = 5074,
+        text: str = "Overtemperature, output turned off",
+    ) -> None:
         self.state.note_error(code, text)
         if self.run is not None:
             self.run.pace.end(ModelError(text))
+
+    def _begin_reboot(self) -> None:
+        self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
 
     async def _reboot(self) -> None:
         self.wire.drop()
@@ -184,6 +206,7 @@ class Keithley2450Emulator(OnWire):
                         answers.append(answer)
             except ScpiError as error:  # what came before it in the message is done, what follows is not
                 self.state.note_error(error.code, error.text)
+            self._unattended.look()
             if answers:
                 self._outlet.write_line(";".join(answers))
 
@@ -266,6 +289,7 @@ class Keithley2450Emulator(OnWire):
                 reason=reason,
             )
             self._idle.set()
+            self._unattended.look(after_program=True)
 
     def abort(self) -> None:
         """Stop the trigger model."""

@@ -138,7 +138,7 @@ class ActionCommands:
         unit.advance_to(self._state.now())
         unit.use_noise_of(0)
         readings = unit.measure(np.array([self._state.now()]))
-        unit.noise.use(1)
+        unit.used(1)
         self._state.buffer(string(name)).append(readings)
         return self._fetch(name, *elements)
 

@@ -32,7 +32,7 @@ class Readings(NamedTuple):
     seconds: Array
     values: Array
     source: Array
-    status: int
+    status: Array
     source_status: Array
 
     def first(self, count: int) -> Readings:
@@ -41,7 +41,7 @@ class Readings(NamedTuple):
             self.seconds[:count],
             self.values[:count],
             self.source[:count],
-            self.status,
+            self.status[:count],
             self.source_status[:count],
         )
 
@@ -79,7 +79,7 @@ class ReadingBuffer:
         self._columns[0, place] = readings.seconds[:count]
         self._columns[1, place] = readings.values[:count]
         self._columns[2, place] = readings.source[:count]
-        self._columns[3, place] = readings.status
+        self._columns[3, place] = readings.status[:count]
         self._columns[4, place] = readings.source_status[:count]
         self._count += count
         self._drop_oldest()

@@ -167,7 +167,7 @@ class ModelRun:
         await self.pace.until(self.pace.now_second)
         self._unit.advance_to(self.pace.now_second)
         readings = self._unit.measure(np.array([self.pace.now_second]))
-        self._unit.noise.use(1)
+        self._unit.used(1)
         self._last[number], self._measured = float(readings.values[0]), number
         await self.pace.until(self.pace.now_second + self._unit.measurement_second)
         self._buffers[buffer].append(readings)
@@ -210,7 +210,7 @@ class ModelRun:
             rounds = self._rounds(loop, timer, first_event, room)
             readings = unit.measure(rounds)
             last, target, event = loop.outcome(readings.values, pace.events)
-            unit.noise.use(last + 1)
+            unit.used(last + 1)
             unit.advance_to(float(rounds[last]))
             timer.seen, self.counters[loop.skip] = first_event + loop.every * last, 0
             self._last[loop.measure], self._measured = float(readings.values[last]), loop.measure

@@ -17,12 +17,12 @@ from math import copysign
 import numpy as np
 
 from devices.sim.keithley_buffer import Array, Readings
+from devices.sim.keithley_reading_faults import OVERFLOW, ReadingFaults
 from devices.sim.keithley_settings import CURRENT, VOLTAGE, Settings
 from devices.sim.mounted import OpenLeads, TwoPole
 from devices.sim.potentiostat import Noise
 from devices.sim.record import BenchRecord
 
-OVERFLOW = 9.9e37
 LINE_HERTZ = 50.0
 LEAD_OHM = 0.2  # in series with the cell when it is sensed with two wires
 NOISE_OF_RANGE = {VOLTAGE: 1e-6, CURRENT: 2e-6}  # rms at 1 power line cycle, as a share of the range
@@ -39,6 +39,7 @@ class SourceMeasureUnit:
         self._record, self._seed = record, seed
         self.leads: TwoPole = OpenLeads()
         self.noise = self._quick_noise = Noise(seed, 0)
+        self.faults = ReadingFaults()
         self._time_second = now()
         self._drive: tuple[str, float, float] | None = None  # function, level, limit; None: relay open
         self._clamp = 0.0  # sign of the limit in force
@@ -178,7 +179,7 @@ class SourceMeasureUnit:
         return conversions * self.settings.active_sense.power_line_cycles / LINE_HERTZ
 
     def measure(self, times_second: Array) -> Readings:
-        """Readings at the first of some increasing times, at least one; `noise` is not used up.
+        """Readings at the first of some increasing times, at least one; none of them is `used` yet.
 
         Afterwards time must go on to the last of those that count.
         """
@@ -188,6 +189,11 @@ class SourceMeasureUnit:
             if len(inside):
                 return self._readings(inside)
             self._go(end, passed)
+
+    def used(self, count: int) -> None:
+        """So many of the readings were made; the others never happened."""
+        self.noise.use(count)
+        self.faults.use(count)
 
     def _readings(self, times_second: Array) -> Readings:
         settings = self.settings
@@ -205,9 +211,10 @@ class SourceMeasureUnit:
             source = self._with_noise(sourced, exact[sourced], noise[:, 1], full_scale)
         if not self.closed:
             values = np.full_like(values, OVERFLOW)
-        status = (STATUS_FRONT if settings.terminals == "FRON" else 0) | STATUS_GROUP
-        if not settings.output:
-            status |= STATUS_QUESTIONABLE
+        values, struck = self.faults.applied(values)
+        good = (STATUS_FRONT if settings.terminals == "FRON" else 0) | STATUS_GROUP
+        questionable = struck | (not settings.output)
+        status = np.where(questionable, good | STATUS_QUESTIONABLE, good).astype(np.float64)
         return Readings(times_second, values, source, status, self._source_status(times_second))
 
     def _sense_range(self, exact: Array) -> Array:

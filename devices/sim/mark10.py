@@ -7,9 +7,12 @@ the unit has no answer.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from devices.sim.clock import VirtualClock
+from devices.sim.fault_arguments import OneOf, Within
 from devices.sim.record import BenchRecord
 from devices.sim.serial_emulator import SerialEmulator
 from devices.sim.surroundings import Surroundings
@@ -83,17 +86,15 @@ class Mark10Gauge(SerialEmulator):
     def _stick(self) -> None:
         self._stuck_newton = self._force()
 
-    def _jump(self, offset_newton: float) -> None:
+    def _jump(self, offset_newton: Annotated[float, Within(-1e6, 1e6)]) -> None:
         self._offset_newton = offset_newton
 
     def _show_peak(self) -> None:
         """Somebody switched the display to the peak of compression."""
         self._shows_peak = True
 
-    def _set_unit(self, unit: str) -> None:
+    def _set_unit(self, unit: Annotated[str, OneOf(*_UNITS)]) -> None:
         """Somebody switched the unit at the keys."""
-        if unit not in _UNITS:
-            raise ValueError(f"unit = {unit!r}: must be one of {', '.join(_UNITS)}")
         self._unit = unit
 
     # ---- questions

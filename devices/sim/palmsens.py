@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from devices.sim.clock import VirtualClock
 from devices.sim.emulator import OnWire
+from devices.sim.fault_arguments import Within, check_arguments
 from devices.sim.faults import FaultyOutlet, line_fault
 from devices.sim.mounted import TwoPole
 from devices.sim.potentiostat import Potentiostat
@@ -27,6 +28,7 @@ from devices.sim.script_parser import ScriptParser
 from devices.sim.script_run import ScriptRun
 from devices.sim.script_syntax import Script, ScriptError
 from devices.sim.surroundings import Surroundings
+from devices.sim.unattended_current import UnattendedCurrent
 from devices.sim.wire import Wire
 
 UNKNOWN_COMMAND, UNKNOWN_REGISTER, READ_ONLY, WRONG_MODE = 0x0003, 0x0004, 0x0005, 0x0006
@@ -63,6 +65,11 @@ class EmStat4(OnWire):
         self._run: ScriptRun | None = None
         self._task: asyncio.Task[None] | None = None
         self._rebooting: asyncio.Task[None] | None = None
+        self._unattended = UnattendedCurrent(
+            clock,
+            lambda: self.potentiostat.closed and not self.running,
+            lambda now: self.potentiostat.leads.advance_to(now),
+        )
         self._programs = 0
         self._program_end_second = clock.now
 
@@ -84,11 +91,12 @@ class EmStat4(OnWire):
     async def close(self) -> None:
         """Power off: the script ends, the circuit opens."""
         await self._power_off("power off")
+        self._unattended.close()
         self._outlet.stop()
         await self.wire.close()
 
     # ---- faults
-    def inject(self, fault: str, **arguments: Any) -> None:
+    def inject(self, fault: str, /, **arguments: Any) -> None:
         """Arm a fault: of the line (see faults.LINE_FAULTS), `clear`, or of the instrument itself.
 
         `error` (with `code`) stops the running script as the instrument would; `reboot` opens the circuit,
@@ -97,20 +105,21 @@ class EmStat4(OnWire):
         Raises:
             ValueError: no such fault, or an impossible argument.
         """
-        if fault == "clear":
-            self._outlet.clear()
-        elif fault == "error":
-            self._fail(**arguments)
-        elif fault == "reboot":
-            self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
-        else:
+        own = {"clear": self._outlet.clear, "error": self._fail, "reboot": self._begin_reboot}.get(fault)
+        if own is None:
             self._outlet.arm(line_fault(fault, arguments))
+        else:
+            check_arguments(fault, own, arguments)
+            own(**arguments)
         self._record.add("fault", fault=fault, **arguments)
 
-    def _fail(self, code: int = 0x0001) -> None:
+    def _fail(self, code: Annotated[int, Within(1, 0xFFFF)] = 0x0001) -> None:
         if self._run is None:
             raise ValueError("fault = 'error': no script runs that could fail")
         self._run.requests.fail(code)
+
+    def _begin_reboot(self) -> None:
+        self._rebooting = asyncio.get_running_loop().create_task(self._reboot())
 
     async def _reboot(self) -> None:
         self.wire.drop()
@@ -273,6 +282,7 @@ class EmStat4(OnWire):
                     number=self._programs,
                     reason=reason,
                 )
+            self._unattended.look(after_program=True)
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

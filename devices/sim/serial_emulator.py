@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from devices.sim.clock import VirtualClock
 from devices.sim.emulator import OnWire, WithoutLeads
-from devices.sim.faults import LINE_FAULTS, FaultyOutlet, LineFault
+from devices.sim.fault_arguments import check_arguments
+from devices.sim.faults import LINE_FAULTS, FaultyOutlet, line_fault
 from devices.sim.record import BenchRecord
 from devices.sim.wire import Wire
 
@@ -70,7 +70,7 @@ class SerialEmulator(OnWire, WithoutLeads):
         del self._pending[:-_LONGEST_QUESTION]
 
     # ---- faults
-    def inject(self, fault: str, **arguments: Any) -> None:
+    def inject(self, fault: str, /, **arguments: Any) -> None:
         """Arm a fault of the line (see faults.LINE_FAULTS) or of the instrument; `clear` ends them all.
 
         Raises:
@@ -80,12 +80,11 @@ class SerialEmulator(OnWire, WithoutLeads):
         if own is None and (fault not in LINE_FAULTS or fault in _OF_PACKAGES):
             known = ", ".join(sorted({*self._faults, *LINE_FAULTS} - (_OF_PACKAGES - self._faults.keys())))
             raise ValueError(f"fault = {fault!r}: must be one of {known}")
-        takes = own or (lambda **values: self._outlet.arm(LineFault(fault, **values)))
-        allowed = inspect.signature(own or LineFault).parameters.keys() - {"kind"}
-        if not arguments.keys() <= allowed:
-            names = ", ".join(sorted(allowed)) or "none"
-            raise ValueError(f"{fault}: arguments {sorted(arguments)}: must be among {names}")
-        takes(**arguments)
+        if own is None:
+            self._outlet.arm(line_fault(fault, arguments))
+        else:
+            check_arguments(fault, own, arguments)
+            own(**arguments)
         self._record.add("fault", instrument=self.KIND, fault=fault, **arguments)
 
     def _clear(self) -> None:

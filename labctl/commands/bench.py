@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,10 +62,18 @@ def _inject(bench: Any, text: str) -> None:
     fault, _, arguments = rest.partition(":")
     pairs = [pair.partition("=") for pair in arguments.split(",") if pair]
     try:
-        values = {name: yaml.safe_load(value) for name, _, value in pairs}
+        values = {name: _value(text) for name, _, text in pairs}
         bench.inject(role, fault, **values)
     except (DeviceError, yaml.YAMLError) as error:
         raise ConfigurationError("labctl sim", "--inject", text, str(error)) from error
+
+
+def _value(text: str) -> Any:
+    """Of an argument; YAML alone takes 1e-3 for a text."""
+    value = yaml.safe_load(text)
+    with suppress(ValueError, TypeError):
+        return float(value) if isinstance(value, str) else value
+    return value
 
 
 def _cell_state(bench: Any) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""A TCP proxy between a driver and an emulator, which can be cut, made mute, or led to another emulator."""
+"""A TCP proxy between a driver and an emulator: cut, mute, led elsewhere, or with other answers."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -13,6 +14,7 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self.target, self.mute = target, False
+        self.rewrite: Callable[[bytes], bytes] = lambda data: data  # of what the instrument says
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._open: list[socket.socket] = []
@@ -56,14 +58,14 @@ class Proxy:
                 for end in (host, instrument):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open += [host, instrument]
-                for source, sink in ((host, instrument), (instrument, host)):
-                    threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+                for source, sink, answers in ((host, instrument, False), (instrument, host, True)):
+                    threading.Thread(target=self._pass_on, args=(source, sink, answers), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if not self.mute:
-                    sink.sendall(data)
+                    sink.sendall(self.rewrite(data) if answers else data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

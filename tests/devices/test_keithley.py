@@ -61,7 +61,8 @@ def test_its_first_setting_is_the_output_off_mode() -> None:
         bench.connected()
         lines = "".join(heard).splitlines()
         sets = [line for line in lines if "?" not in line]
-        assert sets[:4] == ["ABOR", "*CLS", "OUTP:CURR:SMOD HIMP", "OUTP:VOLT:SMOD HIMP"]
+        assert sets[0] == "ABOR;:OUTP:CURR:SMOD HIMP;:OUTP:VOLT:SMOD HIMP;:OUTP OFF"
+        assert sets[1:5] == ["OUTP OFF", "*CLS", "OUTP:CURR:SMOD HIMP", "OUTP:VOLT:SMOD HIMP"]
         assert not any("*RST" in line for line in lines)
 
 

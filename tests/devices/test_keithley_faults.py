@@ -6,17 +6,19 @@ import re
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from devices.keithley import Keithley2450
-from devices.keithley_link import KeithleyLink
-from devices.techniques import OpenCircuit
+from devices.keithley_link import ANSWER_WITHIN_SECOND, KeithleyLink
+from devices.techniques import OpenCircuit, Sampling
 from labctl.errors import DeviceError, InstrumentError, TransportError
 from tests.devices.cycler_bench import DENSE, Row, SteppedCell, charge, rows, run, started
 from tests.devices.fuzz_line import FuzzLine
-from tests.devices.keithley_bench import keithley_bench
+from tests.devices.keithley_bench import KeithleyBench, keithley_bench
 from tests.devices.keithley_proxy import Proxy
 from tests.devices.killed_host import start_and_kill_host
 from tests.helpers import wait_until
@@ -32,6 +34,7 @@ class FuzzedMessages:
         self.fuzz = FuzzLine(self._answers, end=b"\n", foreign=b"9.9E37;1", seed=5, digits=True)
         self.address = self.fuzz.address
         self._lines: deque[bytes] = deque()
+        self.received_byte = 0
 
     def _answers(self, message: str) -> list[str]:
         if message == "*LANG?":
@@ -63,6 +66,7 @@ class FuzzedMessages:
     def read_line(self, timeout_second: float) -> str | None:
         if not self._lines:
             self._lines += self.fuzz.read_lines(timeout_second)
+            self.received_byte += sum(map(len, self._lines))
         return self._lines.popleft().decode("ascii", errors="replace") if self._lines else None
 
     def discard_input(self) -> None:
@@ -118,6 +122,61 @@ def test_a_bad_line_changes_no_value_and_loses_none() -> None:
     assert damaged == clean
 
 
+WEATHER = [
+    ("garbage", {"lines": 19, "after_lines": 3}),
+    ("truncated", {"lines": 19, "after_lines": 3}),
+    ("split", {"lines": 0, "size": 1}),
+    ("slow_wire", {"bytes_per_second": 500}),
+]
+
+
+@pytest.mark.parametrize(("fault", "arguments"), WEATHER, ids=[fault for fault, _ in WEATHER])
+def test_a_run_goes_on_through_many_damaged_lines_and_on_a_slow_wire(
+    fault: str, arguments: dict[str, Any]
+) -> None:
+    both: list[list[Row]] = []
+    for faulty in (False, True):
+        with keithley_bench(seed=4) as bench:
+            cycler = bench.connected()
+            status = started(cycler, charge(1.0), OpenCircuit(until_time_second=3, sampling=DENSE))
+            if faulty:
+                bench.inject(fault, **arguments)
+            status.wait(60)
+            both.append(rows(cycler))
+            assert [result.end_reason for result in cycler.results] == ["time", "time"]
+            damaged = faulty and fault in ("garbage", "truncated")
+            assert kinds(bench) == (["damaged line"] if damaged else [])
+            assert not bench.closed
+    assert both[0] == both[1]
+
+
+def test_on_a_slow_wire_a_stop_still_opens_the_circuit_in_time_and_tells_of_late_readings() -> None:
+    with keithley_bench(speed=20.0) as bench:
+        cycler = bench.connected()
+        status = started(cycler, charge(36_000, sampling=Sampling.every(0.05)))
+        wait_until(lambda: bool(rows(cycler)))
+        bench.inject("slow_wire", bytes_per_second=500)
+        wait_until(lambda: bench.call(lambda: bench.clock.now) > 30)
+        asked = time.time()
+        cycler.stop()
+        assert not bench.closed
+        assert bench.of("circuit")[-1]["unix_second"] - asked < 2
+        assert ["is open; what was measured before" in alarm["action"] for alarm in bench.alarms] == [True]
+        bench.inject("clear")
+        status.wait(10)
+        wait_until(lambda: bool(cycler.results), 10)  # what was on its way is taken in afterwards
+        (result,) = cycler.results
+        seconds = [row[1] for row in rows(cycler)]
+        assert result.end_reason == "stopped"
+        assert seconds[-1] == result.end_test_time_second - result.start_test_time_second
+        assert np.diff(seconds) == pytest.approx(0.05)
+
+
+def kinds(bench: KeithleyBench) -> list[str]:
+    """Of the alarms so far."""
+    return [alarm["kind"] for alarm in bench.alarms]
+
+
 # ---- links
 @pytest.mark.parametrize(
     "fault",
@@ -136,15 +195,97 @@ def test_a_line_that_stays_bad_is_reported_within_two_seconds_and_the_cell_opene
         wait_until(lambda: bool(rows(cycler)))
         bench.inject(fault, lines=0)
         began = time.monotonic()
-        wait_until(lambda: bool(bench.alarms), 5)
+        wait_until(lambda: "link" in kinds(bench), 5)
         assert time.monotonic() - began < 2
-        assert bench.alarms[0]["kind"] == "link"
         bench.inject("clear")
-        with pytest.raises(TransportError, match=r"no answer to .* within"):
+        with pytest.raises(
+            TransportError, match=r"no answer to .* within|20 damaged lines one after another"
+        ):
             status.wait(20)
         wait_until(lambda: not bench.closed, 5)
         assert cycler.results[-1].end_reason.startswith("failed: ")
-        assert [alarm["kind"] for alarm in bench.alarms] == ["link"]
+        assert kinds(bench) == (["link"] if fault == "silent" else ["damaged line", "link"])
+
+
+# ---- an instrument that hears what it is told, and is not heard
+def opened_after(bench: KeithleyBench, began_unix_second: float) -> float:
+    """How long (s of wall time) it took until the bench's own record shows an open circuit."""
+    wait_until(lambda: not bench.closed, 10)
+    return bench.of("circuit")[-1]["unix_second"] - began_unix_second
+
+
+def test_the_output_of_an_instrument_that_is_not_heard_any_more_is_switched_off() -> None:
+    with keithley_bench(speed=10.0) as bench:
+        cycler = bench.connected()
+        status = started(cycler, charge(36_000))
+        wait_until(lambda: bool(rows(cycler)))
+        bench.inject("silent")
+        assert opened_after(bench, bench.of("fault")[-1]["unix_second"]) < ANSWER_WITHIN_SECOND + 2
+        with pytest.raises(TransportError, match="no answer"):
+            status.wait(20)
+        assert not bench.call(lambda: bench.instrument.state.settings.output)
+
+
+@pytest.mark.parametrize("way_out", [Keithley2450.stop, Keithley2450.pause, Keithley2450.unstage])
+def test_every_way_out_opens_the_circuit_of_an_instrument_that_is_not_heard(
+    way_out: Callable[[Keithley2450], object],
+) -> None:
+    with keithley_bench(speed=10.0) as bench:
+        cycler = bench.connected()
+        started(cycler, charge(36_000))
+        wait_until(lambda: bool(rows(cycler)))
+        bench.inject("silent")
+        asked = time.time()
+        way_out(cycler)
+        assert opened_after(bench, asked) < 2
+        assert "circuit" in kinds(bench)  # nobody has seen it open
+
+
+def test_over_a_new_connection_that_brings_no_answer_the_output_is_switched_off() -> None:
+    with keithley_bench(speed=10.0) as bench, Proxy(bench.port) as proxy:
+        cycler = bench.connected(address=proxy.address)
+        started(cycler, charge(36_000))
+        wait_until(lambda: bool(rows(cycler)))
+        bench.inject("silent")
+        proxy.cut()
+        assert opened_after(bench, time.time()) < ANSWER_WITHIN_SECOND + 2
+
+
+def left_running(bench: KeithleyBench) -> None:
+    """A program goes on on the instrument, and its host is gone."""
+    with Proxy(bench.port) as proxy:
+        cycler = bench.connected(address=proxy.address)
+        started(cycler, charge(36_000))
+        wait_until(lambda: bool(rows(cycler)))
+        proxy.refuse()
+        proxy.cut()
+        wait_until(lambda: "circuit" in kinds(bench))
+    assert bench.closed
+
+
+def test_a_host_that_takes_over_switches_off_what_falls_silent_after_it_has_said_who_it_is() -> None:
+    with keithley_bench(speed=10.0) as bench:
+        left_running(bench)
+        looking_on = bench.driver()
+        looking_on.take_over = False
+        bench.inject("silent", after_lines=2)
+        with pytest.raises(TransportError, match="no answer"):
+            looking_on.connect()
+        assert bench.closed  # it only looks
+        bench.inject("clear")
+        bench.inject("silent", after_lines=2)
+        with pytest.raises(TransportError, match="no answer"):
+            bench.driver().connect()
+        assert opened_after(bench, time.time()) < 2
+
+
+def test_where_nobody_has_ever_answered_nothing_is_switched() -> None:
+    with keithley_bench(speed=10.0) as bench:
+        left_running(bench)
+        bench.inject("silent")
+        with pytest.raises(TransportError, match=r"nothing came as an answer to '\*LANG\?'"):
+            bench.driver().connect()
+        assert bench.closed
 
 
 def test_a_lost_link_is_found_again_and_the_circuit_opened() -> None:
@@ -191,9 +332,11 @@ def test_a_rebooted_unit_gets_its_off_mode_and_limits_back() -> None:
         with pytest.raises(TransportError):
             status.wait(20)
         wait_until(lambda: not bench.closed, 5)
-        unit = bench.instrument.state.settings
-        assert bench.call(lambda: {s.off_mode for s in unit.source.values()}) == {"HIMP"}
-        assert bench.call(lambda: unit.source["VOLT"].limit) == pytest.approx(5.25e-3)
+        unit = bench.instrument.state
+        wait_until(
+            lambda: bench.call(lambda: unit.settings.source["VOLT"].limit) == pytest.approx(5.25e-3), 5
+        )
+        assert bench.call(lambda: {s.off_mode for s in unit.settings.source.values()}) == {"HIMP"}
 
 
 def test_without_a_way_back_there_is_an_alarm_and_the_next_host_ends_what_was_left_running() -> None:

@@ -202,6 +202,18 @@ def test_an_impossible_fault_is_refused_with_what_is_allowed() -> None:
             bench.inject("gauge", "mice")
         with pytest.raises(ValueError, match="must be among offset_newton"):
             bench.inject("gauge", "jump", metre=1)
+        with pytest.raises(ValueError, match="jump: argument 'offset_newton' is missing: must be a number"):
+            bench.inject("gauge", "jump")
+        with pytest.raises(ValueError, match="unit = 'stone': must be a text, one of N, KN, LB, KG"):
+            bench.inject("gauge", "unit", unit="stone")
+        with pytest.raises(ValueError, match="leak: argument 'per_second' is missing: must be a number"):
+            bench.inject("line", "leak")
+        with pytest.raises(ValueError, match="leak: per_second = -1: must be a number from 0 to 10"):
+            bench.inject("line", "leak", per_second=-1)
+        with pytest.raises(ValueError, match="units: code = 3: must be a whole number, one of 4, 5, 6"):
+            bench.inject("line", "units", code=3)
+        with pytest.raises(ValueError, match="source: source = 'B': must be a text, one of S, U, A"):
+            bench.inject("line", "source", source="B")
 
 
 def test_commands_it_does_not_know_are_refused_by_the_gauge() -> None:

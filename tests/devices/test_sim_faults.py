@@ -53,6 +53,20 @@ def test_late_and_slow_lines_take_wall_time_but_no_virtual_time() -> None:
     assert virtual == 11.0
 
 
+def test_a_slow_wire_carries_so_many_bytes_in_a_second_and_loses_none() -> None:
+    async def scenario(inject: bool) -> tuple[list[str], float]:
+        async with emulated() as bench:
+            if inject:
+                bench.instrument.inject("slow_wire", bytes_per_second=1000)
+            began = time.monotonic()
+            return await _output(bench), time.monotonic() - began
+
+    clean, _ = asyncio.run(scenario(False))
+    slow, wall = asyncio.run(scenario(True))
+    assert slow == clean
+    assert wall > 0.95 * sum(len(line) + 1 for line in slow) / 1000
+
+
 def test_garbage_damages_one_line_only() -> None:
     clean, faulty = _with_fault("garbage", count=12)
     damaged = [n for n, (a, b) in enumerate(zip(clean, faulty, strict=True)) if a != b]
@@ -162,9 +176,16 @@ def test_a_reboot_opens_the_circuit_and_forgets_scripts_and_link() -> None:
     ("fault", "arguments", "text"),
     [
         ("gremlin", {}, "must be one of drop_link"),
-        ("split", {"size": 0}, "size = 0: must be at least 1"),
-        ("late", {"delay_second": -1}, "must not be negative"),
+        ("split", {"size": 0}, "split: size = 0: must be a whole number from 1 to"),
+        ("late", {"delay_second": -1}, "late: delay_second = -1: must be a number from 0 to 3600"),
         ("late", {"colour": "red"}, "must be among after_lines"),
+        ("late", {"after_lines": 1.5}, "late: after_lines = 1.5: must be a whole number from 0 to"),
+        ("late", {"delay_second": float("nan")}, "late: delay_second = nan: must be a number from 0 to 3600"),
+        ("truncated", {"newline": 1}, "truncated: newline = 1: must be true or false"),
+        ("slow_wire", {"bytes_per_second": 0}, "slow_wire: bytes_per_second = 0: must be a number from 1 to"),
+        ("clear", {"lines": 1}, "clear: argument 'lines' is unknown: must be among none"),
+        ("clear", {"fault": "x"}, "clear: argument 'fault' is unknown"),
+        ("error", {"code": "80"}, "error: code = '80': must be a whole number from 1 to 65535"),
         ("error", {"code": 1}, "no script runs"),
     ],
 )

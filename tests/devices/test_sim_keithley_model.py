@@ -243,9 +243,33 @@ def test_an_instrument_error_stops_the_model_with_the_output_on() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("fault", "value"), [("overrange", 9.9e37), ("nan", 9.91e37)])
+def test_readings_without_a_value_are_so_many_marked_and_seen_by_the_model(fault: str, value: float) -> None:
+    async def scenario() -> None:
+        async with emulated() as bench:
+            make = 'TRAC:MAKE "b", 1000'
+            bench.send(*galvanostat(1e-4), make, *timed_model(0.1, 50))
+            bench.instrument.inject(fault, after_lines=5, lines=3)
+            await bench.run()
+            rows = await bench.readings("READ,STAT")
+            assert [n for n, (read, _) in enumerate(rows) if read == value] == [5, 6, 7]
+            assert [n for n, (_, status) in enumerate(rows) if int(status) & 1] == [5, 6, 7]
+            bench.instrument.inject(fault, after_lines=20)
+            await bench.run(*timed_model(0.1, 50, "BRAN:LIM:CONS {n}, OUT, 2, 4, {end}"))
+            assert len(await bench.readings()) == 21  # beyond every limit
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("fault", "arguments", "text"),
-    [("gremlin", {}, "must be one of drop_link"), ("late", {"colour": "red"}, "must be among after_lines")],
+    [
+        ("gremlin", {}, "must be one of drop_link"),
+        ("late", {"colour": "red"}, "must be among after_lines"),
+        ("overrange", {"lines": -1}, "overrange: lines = -1: must be a whole number from 0 to"),
+        ("error", {"code": "x"}, "error: code = 'x': must be a whole number from -32768 to 32767"),
+        ("reboot", {"lines": 1}, "reboot: argument 'lines' is unknown: must be among none"),
+    ],
 )
 def test_impossible_faults_are_refused_by_name(fault: str, arguments: dict[str, str], text: str) -> None:
     async def scenario() -> None:
