@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from labctl.errors import JournalError
+from labctl.printable import printable
 
 LINE_LIMIT_BYTE = 32 * 1024 * 1024
 LOCK_NAME = "writer.lock"
@@ -41,7 +42,7 @@ class Damage:
         return self.reason == _TORN
 
     def __str__(self) -> str:
-        return f"{self.file}: byte {self.offset_byte}: {self.reason}"
+        return printable(f"{self.file}: byte {self.offset_byte}: {self.reason}")
 
 
 def is_uid(text: object) -> bool:

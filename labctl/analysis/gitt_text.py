@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from labctl.analysis.gitt_records import FLAGS, GittAnalysis, GittPulse
+from labctl.printable import printable
 
 
 def result_table(analysis: GittAnalysis) -> RenderableType:
@@ -22,7 +23,7 @@ def result_table(analysis: GittAnalysis) -> RenderableType:
     letters = {name: chr(ord("a") + i) for i, name in enumerate(raised)}
     legend = [f"{letters[name]}: {FLAGS[name]}" for name in raised]
     left_out = [f"Step {s.step_count} was left out: {s.reason}." for s in analysis.skipped]
-    lines = [Text(line) for line in (*_summary(analysis), *legend, *left_out)]
+    lines = [Text(printable(line)) for line in (*_summary(analysis), *legend, *left_out)]
     return Group(_table(analysis, letters), *lines) if analysis.pulses else Group(*lines)
 
 

@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from labctl.printable import printable
+
 Row = TypeVar("Row")
 _SAYS_NOTHING = 1.0  # a standard error over its value
 
@@ -57,8 +59,9 @@ def results(
         table.add_column(header, justify="right", no_wrap=True)
     for values in zip(*shown.values(), strict=True):
         table.add_row(*values)
-    lines = [Text(note) for note in notes]
-    return Group(Text(title), table, *lines) if rows else Group(Text(f"{title}: no result."), *lines)
+    heading = printable(title)
+    lines = [Text(printable(note)) for note in notes]
+    return Group(Text(heading), table, *lines) if rows else Group(Text(f"{heading}: no result."), *lines)
 
 
 def meanings(letter_of: Mapping[str, str], meaning: Mapping[str, str]) -> list[str]:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station
+from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station, screen
 from labctl.config import load_cell, packaged_config
 from labctl.errors import DeviceError, LabctlError
 from labctl.session import connect_device, open_session
@@ -48,11 +47,11 @@ def check_station(path: Path, data: Path | None) -> int:
         for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
             findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
-    console = Console()
+    console = screen()
     console.print(_table(station.name, findings))
     for finding in findings:
         if not finding.good:
-            console.print(f"{finding.role}: {finding.verdict}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{finding.role}: {finding.verdict}", soft_wrap=True)
     return 0 if all(finding.good for finding in findings) else 1
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labctl.errors import ConfigurationError
+from labctl.printable import printable, printable_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from labctl.cell import Cell
     from labctl.config import Station
 
@@ -40,7 +43,7 @@ def chosen_cell(path: Path | None, station: Station) -> Cell:
         )
     cell = load_cell(path or packaged_config(DEFAULT_CELL))
     for remark in cell.remarks:
-        sys.stderr.write(f"note: {remark}\n")
+        sys.stderr.write(f"note: {printable(remark)}\n")
     return cell
 
 
@@ -72,11 +75,23 @@ def write_json(value: Any) -> None:
     """One JSON document on standard output; NaN becomes null."""
     import orjson
 
-    sys.stdout.write(
-        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n"
-    )
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode()
+    sys.stdout.write(printable_json(text) + "\n")
 
 
 def write(text: str) -> None:
-    """A line on standard output."""
-    sys.stdout.write(text + "\n")
+    """A line on standard output, or several."""
+    sys.stdout.write(printable(text, lines=True) + "\n")
+
+
+def screen(*, error: bool = False) -> Console:
+    """Where tables go: standard output, or standard error. Texts are shown as they are, never obeyed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Screen(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            plain = {"emoji": False, "markup": False, "highlight": False}
+            return super().render_str(printable(text, lines=True), **{**options, **plain})
+
+    return Screen(file=sys.stderr if error else sys.stdout)

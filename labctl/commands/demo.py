@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from labctl.analysis.gitt import analyze_run
 from labctl.analysis.tables import tables
-from labctl.commands.common import chosen_data, write
+from labctl.commands.common import chosen_data, screen, write
 from labctl.commands.run import run_measurement
 from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import LabctlError
@@ -88,5 +87,5 @@ def _print_result(data: Path, uid: str, run_directory: Path, wall_second: float,
         ("picture", picture),
     ):
         table.add_row(name, value)
-    Console().print(table)
+    screen().print(table)
     write(f"\nsee it again:  labctl replay {uid[:8]}\nthe pulses:    labctl analyze {uid[:8]}")

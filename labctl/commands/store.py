@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from labctl.commands.common import chosen_data, existing_data, write, write_json
+from labctl.commands.common import chosen_data, existing_data, screen, write, write_json
 from labctl.store.service import ensure_service, service_status, stop_service
 
 _MOST_LETTERS = 10
@@ -21,7 +20,7 @@ def show_status(data: Path | None, *, as_json: bool) -> int:
     if as_json:
         write_json(status)
         return 0
-    console = Console()
+    console = screen()
     console.print(_service_table(directory, status))
     if status["runs"]:
         console.print(_runs_table(status["runs"]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from labctl.commands.common import existing_data, write, write_json
+from labctl.commands.common import existing_data, screen, write, write_json
+from labctl.printable import printable
 from labctl.store.client import Store
 from labctl.store.refused import Letter
 from labctl.store.verify import Verification, verify_run
@@ -39,10 +39,10 @@ def _print(found: Verification, letters: list[Letter]) -> None:
         table.add_column(heading, justify="left" if heading == "stream" else "right")
     for stream, rows in found.rows.items():
         table.add_row(stream, str(rows), str(found.waiting.get(stream, 0)))
-    Console().print(table)
+    screen().print(table)
     for difference in found.differences:
-        write(f"DIFFERENT  {difference}")
+        write(f"DIFFERENT  {printable(difference)}")
     for letter in letters:
-        write(f"refused by the store  {letter.what}: {letter.reason}")
+        write(f"refused by the store  {printable(letter.what)}: {printable(letter.reason)}")
     count = len(found.differences)
     write("equal in every document, row and value" if found.is_equal else f"{count} difference(s)")
