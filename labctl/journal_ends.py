@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.journal_documents import without_nonsense
 from labctl.journal_format import LINE_LIMIT_BYTE, decode, segments
 
 _BLOCK_BYTE = 1 << 18
@@ -23,7 +24,8 @@ def first_document(directory: Path) -> dict[str, Any]:
         file_time = os.fstat(file.fileno()).st_mtime
     try:
         record = decode(line.removesuffix(b"\n"))
-        if record["name"] == "start" and isinstance(record["doc"].get("time"), int | float):
+        if record["name"] == "start":
+            without_nonsense("start", record["doc"])
             return record["doc"]
     except ValueError:
         pass
@@ -36,9 +38,11 @@ def stop_document(directory: Path) -> dict[str, Any] | None:
     if not line.startswith(b'{"name":"stop"'):
         return None
     try:
-        return decode(line)["doc"]
+        doc = decode(line)["doc"]
+        without_nonsense("stop", doc)
     except ValueError:
         return None
+    return doc
 
 
 def count_points(directory: Path) -> int:
@@ -51,9 +55,9 @@ def count_points(directory: Path) -> int:
             if line.startswith(b'{"name":"event') and any(uid in line for uid in descriptors):
                 try:
                     numbers = decode(line)["doc"]["seq_num"]
-                except (ValueError, KeyError):
+                    return int(max(numbers, default=0) if isinstance(numbers, list) else numbers)
+                except (ValueError, KeyError, TypeError, OverflowError):
                     continue
-                return max(numbers, default=0) if isinstance(numbers, list) else int(numbers)
     return 0
 
 
@@ -67,7 +71,7 @@ def _point_descriptors(directory: Path) -> list[bytes]:
                 doc = decode(line.removesuffix(b"\n"))["doc"]
             except ValueError:
                 continue
-            if doc.get("name") == _POINTS_STREAM:
+            if doc.get("name") == _POINTS_STREAM and isinstance(doc.get("uid"), str):
                 found.append(doc["uid"].encode())
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.journal_documents import DocumentCheck
 from labctl.journal_format import (
     LINE_LIMIT_BYTE,
     LOCK_NAME,
@@ -79,6 +80,7 @@ class Tail:
         self._directory = Path(run_directory)
         self._report = on_damage or _warn
         self._reader, self._restorer = LineReader(self._directory, last_byte), NanRestorer()
+        self._check = DocumentCheck()
 
     def is_being_written(self) -> bool:
         """True while the run's writer lives."""
@@ -93,13 +95,17 @@ class Tail:
             file, offset, line = found
             try:
                 record = decode(line)
+                taken_out = self._check.check(record["name"], record["doc"])
                 self._restorer.restore(record["name"], record["doc"], line)
             except ValueError as error:
                 self._report(Damage(file, offset, str(error)))
-            except (TypeError, AttributeError, KeyError) as error:
+                continue
+            except (TypeError, AttributeError, KeyError, RecursionError) as error:
                 self._report(Damage(file, offset, f"not a document as Bluesky makes them: {error}"))
-            else:
-                yield record["name"], record["doc"]
+                continue
+            for told in taken_out:
+                self._report(Damage(file, offset, told))
+            yield record["name"], record["doc"]
 
     def close(self) -> None:
         """Close the file; a later `available` opens it again and goes on from the same place."""

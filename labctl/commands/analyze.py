@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.commands.common import chosen_data, write_json
+from labctl.commands.common import chosen_data, screen, write_json
 from labctl.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,15 +38,18 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
     if analyze is None:
         known = f"{', '.join(sorted(_BY_PLAN))}, or any run with impedance spectra or cycles"
         raise ConfigurationError("labctl analyze", "plan of the run", plan, known)
-    plain, table = analyze(run)
+    try:
+        plain, table = analyze(run)
+    except KeyError as error:
+        needed = f"{error} was not recorded, which the analysis of {plan} needs"
+        raise ConfigurationError("labctl analyze", "run", uid, needed) from error
     conditions = conditions_of(run)
     if as_json:
         write_json({"uid": uid, "conditions": without_nan(asdict(conditions)), **plain})
         return 0
-    from rich.console import Console
 
-    Console().print(table())
-    Console().print(conditions.describe(), highlight=False, markup=False)
+    screen().print(table())
+    screen().print(conditions.describe())
     return 0
 
 

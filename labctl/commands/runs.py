@@ -7,11 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from labctl.analysis.tables import RunTables, tables
-from labctl.commands.common import existing_data, write, write_json
+from labctl.commands.common import existing_data, screen, write, write_json
 from labctl.errors import ConfigurationError
 from labctl.recovery import recover
 from labctl.run_query import RunQuery, parse_time
@@ -36,7 +35,7 @@ def show_runs(
         write_json([_plain(run) for run in found])
         return 0
     if found:
-        console = Console()
+        console = screen()
         write(f"Runs in {directory}")
         console.print(_runs_table(found, console.width))
     else:
@@ -134,7 +133,7 @@ def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
         steps = {name: column.tolist() for name, column in content.streams.get("steps", {}).items()}
         write_json({"summary": _plain(run), "start": content.start, "stop": content.stop, "steps": steps})
         return 0
-    console = Console()
+    console = screen()
     console.print(_header(run, content))
     if run.source == "journal":
         write(f"journal    {run.directory}")  # whole, to be copied
@@ -144,16 +143,14 @@ def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
 
 
 def _header(run: RunSummary, content: RunTables) -> Table:
-    start = content.start or {}
-    cell, cycler = start.get("cell", {}), start.get("devices", {}).get("cycler", {})
-    coating = (cell.get("coating") or {}).get("material", "bare")
+    cycler = (content.start.get("devices") or {}).get("cycler", {})
     times = content.streams.get("timeseries", {}).get("test_time_second")
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in (
         ("uid", run.uid),
         ("state", run.status + (f" ({run.reason})" if run.reason else "")),
         ("plan", run.plan_name),
-        ("cell", f"{run.cell_id} ({coating})"),
+        ("cell", f"{run.cell_id} ({run.coating})" if run.coating else run.cell_id),
         ("station", run.station),
         ("cycler", " ".join(str(cycler.get(key, "")) for key in ("maker", "model", "serial"))),
         ("started", run.start_time.strftime("%Y-%m-%d %H:%M:%S UTC")),
