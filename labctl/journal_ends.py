@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.files import open_regular
 from labctl.journal_documents import without_nonsense
 from labctl.journal_format import LINE_LIMIT_BYTE, decode, segments
 
@@ -19,7 +21,7 @@ _POINTS_STREAM = "timeseries"
 def first_document(directory: Path) -> dict[str, Any]:
     """The start document; if it is damaged, what is known without it; nothing if none was written yet."""
     path = segments(directory)[0]
-    with path.open("rb") as file:
+    with io.BufferedReader(open_regular(path, follow=False)) as file:
         line = file.readline(LINE_LIMIT_BYTE)
         file_time = os.fstat(file.fileno()).st_mtime
     try:
@@ -63,7 +65,7 @@ def count_points(directory: Path) -> int:
 
 def _point_descriptors(directory: Path) -> list[bytes]:
     found = []
-    with segments(directory)[0].open("rb") as file:
+    with io.BufferedReader(open_regular(segments(directory)[0], follow=False)) as file:
         while file.tell() < _HEAD_LIMIT_BYTE and (line := file.readline(LINE_LIMIT_BYTE)):
             if not line.startswith(b'{"name":"descriptor"'):
                 continue
@@ -78,7 +80,7 @@ def _point_descriptors(directory: Path) -> list[bytes]:
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:
     """Whole lines from the end of a file, newest first, up to 8 MB back; a torn last line is left out."""
-    with path.open("rb") as file:
+    with io.BufferedReader(open_regular(path, follow=False)) as file:
         position = end = file.seek(0, os.SEEK_END)
         tail, torn = b"", True  # what stands after the last newline is torn, or nothing
         while position > 0 and end - position < _TAIL_LIMIT_BYTE:

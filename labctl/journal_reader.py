@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.files import open_regular
 from labctl.journal_documents import DocumentCheck
 from labctl.journal_format import (
     LINE_LIMIT_BYTE,
@@ -127,6 +129,7 @@ class LineReader:
             self._position = max(there[-1].stat().st_size - last_byte, 0)
         self._path = run_directory / segment_name(self._number)
         self._file: io.FileIO | None = None
+        self._refused = False  # what goes by the segment's name is no regular file
         self._begin(self._position)
 
     def _begin(self, offset: int) -> None:
@@ -143,36 +146,44 @@ class LineReader:
 
     def available(self) -> Iterator[tuple[Path, int, bytes] | Damage]:
         """Yield (file, byte offset, line without newline) for what is complete now, and damage."""
-        if self._file is None:
-            if not self._path.exists():
-                return
-            self._open()
+        if self._file is None and not (yield from self._open()):
+            return
         while True:
             if chunk := self._read():
                 yield from self._split(chunk)
                 continue
-            if not (self._directory / segment_name(self._number + 1)).exists():
+            if not os.path.lexists(self._directory / segment_name(self._number + 1)):
                 return
             if chunk := self._read():  # written between our last look and the rotation
                 yield from self._split(chunk)
                 continue
             if self._length:
                 yield Damage(self._path, self._offset, "the segment ends within a line")
-            self._advance()
+            if not (yield from self._advance()):
+                return
 
-    def _open(self) -> None:
-        self._file = io.FileIO(self._path)
+    def _open(self) -> Generator[Damage, None, bool]:
+        """Open the segment; one that is none is told, once, and the journal ends before it."""
+        if self._refused or not os.path.lexists(self._path):
+            return False
+        try:
+            self._file = open_regular(self._path, follow=False)
+        except OSError as error:
+            self._refused = True
+            yield Damage(self._path, 0, f"cannot be read: {error.strerror or error}")
+            return False
         self._file.seek(self._position)
+        return True
 
     def _read(self) -> bytes:
         return (self._file and self._file.read(_CHUNK_BYTE)) or b""
 
-    def _advance(self) -> None:
+    def _advance(self) -> Generator[Damage, None, bool]:
         self.close()
         self._number, self._position = self._number + 1, 0
         self._path = self._directory / segment_name(self._number)
-        self._open()
         self._begin(0)
+        return (yield from self._open())
 
     def _split(self, chunk: bytes) -> Iterator[tuple[Path, int, bytes] | Damage]:
         start = 0

@@ -64,7 +64,7 @@ def test_no_command_over_runs_lets_a_document_command_the_terminal(
     monkeypatch.setenv("COLUMNS", "300")
     cell: dict[str, Any] = {"id": HOSTILE, "coating": {"material": HOSTILE}}
     about = {"plan_name": HOSTILE, "cell": cell, "station": {"name": HOSTILE}, "tags": [HOSTILE]}
-    run = event_model.compose_run(
+    run: Any = event_model.compose_run(
         metadata={**about, "devices": {"cycler": {"maker": HOSTILE, "model": HOSTILE, "serial": HOSTILE}}}
     )
     journal = Journal(tmp_path)
