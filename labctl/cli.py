@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from labctl.errors import ConfigurationError, LabctlError, PortInUseError, ProtocolError
+from labctl.printable import printable
 
 app = typer.Typer(
     name="labctl",
@@ -334,7 +335,7 @@ def _leave(code: int) -> None:
 
 def _tell(error: LabctlError) -> None:
     """One line that begins with the program's name, once."""
-    text = str(error)
+    text = printable(error, lines=True)
     sys.stderr.write(text + "\n" if text.startswith(("labctl ", "labctl:")) else f"labctl: {text}\n")
 
 

@@ -15,6 +15,7 @@ from labctl.commands.runs import show_run, show_runs
 from labctl.interrupt import PauseAtOnce, leave_on_hang_up
 from labctl.journal_reader import follow
 from labctl.plugins import load_plan, plan_names
+from labctl.printable import printable
 from labctl.runs import find_run
 from labctl.session import Session, open_session
 
@@ -138,7 +139,7 @@ def quiet_errors(shell: Any) -> None:
         if line is None:
             shell.showtraceback((kind, error, trace), **options)
         else:
-            sys.stderr.write(f"{line}\n")
+            sys.stderr.write(printable(line, lines=True) + "\n")
 
     shell.set_custom_exc(told, tell)
 

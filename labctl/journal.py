@@ -20,7 +20,7 @@ from typing import Any
 
 from labctl.column_names import check_names
 from labctl.errors import JournalError
-from labctl.files import open_to_append, sync
+from labctl.files import leads_out, open_to_append, sync
 from labctl.journal_alarms import AlarmStream, alarm_row
 from labctl.journal_format import Damage, encode, is_uid
 from labctl.journal_reader import follow
@@ -129,6 +129,8 @@ class Journal:
         line = self._line("start", doc)
         day = datetime.fromtimestamp(doc["time"], UTC).strftime("%Y-%m-%d")
         directory = self._data / "runs" / day / doc["uid"]
+        if leads_out(directory, self._data):
+            raise JournalError(f"{directory}: a link leads out of the data directory, nothing is written")
         self._failure, self._failure_told, self._synced_streams = None, False, set()
         self._disk_low_told, self._next_look_at_disk = False, 0.0
         with self._lock:

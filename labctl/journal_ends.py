@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.files import open_regular
+from labctl.journal_documents import without_nonsense
 from labctl.journal_format import LINE_LIMIT_BYTE, decode, segments
 
 _BLOCK_BYTE = 1 << 18
@@ -18,12 +21,13 @@ _POINTS_STREAM = "timeseries"
 def first_document(directory: Path) -> dict[str, Any]:
     """The start document; if it is damaged, what is known without it; nothing if none was written yet."""
     path = segments(directory)[0]
-    with path.open("rb") as file:
+    with io.BufferedReader(open_regular(path, follow=False)) as file:
         line = file.readline(LINE_LIMIT_BYTE)
         file_time = os.fstat(file.fileno()).st_mtime
     try:
         record = decode(line.removesuffix(b"\n"))
-        if record["name"] == "start" and isinstance(record["doc"].get("time"), int | float):
+        if record["name"] == "start":
+            without_nonsense("start", record["doc"])
             return record["doc"]
     except ValueError:
         pass
@@ -36,9 +40,11 @@ def stop_document(directory: Path) -> dict[str, Any] | None:
     if not line.startswith(b'{"name":"stop"'):
         return None
     try:
-        return decode(line)["doc"]
+        doc = decode(line)["doc"]
+        without_nonsense("stop", doc)
     except ValueError:
         return None
+    return doc
 
 
 def count_points(directory: Path) -> int:
@@ -51,15 +57,15 @@ def count_points(directory: Path) -> int:
             if line.startswith(b'{"name":"event') and any(uid in line for uid in descriptors):
                 try:
                     numbers = decode(line)["doc"]["seq_num"]
-                except (ValueError, KeyError):
+                    return int(max(numbers, default=0) if isinstance(numbers, list) else numbers)
+                except (ValueError, KeyError, TypeError, OverflowError):
                     continue
-                return max(numbers, default=0) if isinstance(numbers, list) else int(numbers)
     return 0
 
 
 def _point_descriptors(directory: Path) -> list[bytes]:
     found = []
-    with segments(directory)[0].open("rb") as file:
+    with io.BufferedReader(open_regular(segments(directory)[0], follow=False)) as file:
         while file.tell() < _HEAD_LIMIT_BYTE and (line := file.readline(LINE_LIMIT_BYTE)):
             if not line.startswith(b'{"name":"descriptor"'):
                 continue
@@ -67,14 +73,14 @@ def _point_descriptors(directory: Path) -> list[bytes]:
                 doc = decode(line.removesuffix(b"\n"))["doc"]
             except ValueError:
                 continue
-            if doc.get("name") == _POINTS_STREAM:
+            if doc.get("name") == _POINTS_STREAM and isinstance(doc.get("uid"), str):
                 found.append(doc["uid"].encode())
     return found
 
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:
     """Whole lines from the end of a file, newest first, up to 8 MB back; a torn last line is left out."""
-    with path.open("rb") as file:
+    with io.BufferedReader(open_regular(path, follow=False)) as file:
         position = end = file.seek(0, os.SEEK_END)
         tail, torn = b"", True  # what stands after the last newline is torn, or nothing
         while position > 0 and end - position < _TAIL_LIMIT_BYTE:

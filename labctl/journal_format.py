@@ -17,6 +17,8 @@ import numpy as np
 import orjson
 
 from labctl.errors import JournalError
+from labctl.files import is_regular
+from labctl.printable import printable
 
 LINE_LIMIT_BYTE = 32 * 1024 * 1024
 LOCK_NAME = "writer.lock"
@@ -41,7 +43,7 @@ class Damage:
         return self.reason == _TORN
 
     def __str__(self) -> str:
-        return f"{self.file}: byte {self.offset_byte}: {self.reason}"
+        return printable(f"{self.file}: byte {self.offset_byte}: {self.reason}")
 
 
 def is_uid(text: object) -> bool:
@@ -55,8 +57,9 @@ def segment_name(number: int) -> str:
 
 
 def segments(run_directory: Path) -> list[Path]:
-    """The journal's files in order."""
-    return sorted(run_directory.glob("journal-[0-9][0-9][0-9][0-9].jsonl"))
+    """The journal's files in order; links are none."""
+    found = sorted(run_directory.glob("journal-[0-9][0-9][0-9][0-9].jsonl"))
+    return [path for path in found if is_regular(path)]
 
 
 def encode(name: str, doc: dict[str, Any], **beside: Any) -> bytes:

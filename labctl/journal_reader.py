@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.files import open_regular
+from labctl.journal_documents import DocumentCheck
 from labctl.journal_format import (
     LINE_LIMIT_BYTE,
     LOCK_NAME,
@@ -79,6 +82,7 @@ class Tail:
         self._directory = Path(run_directory)
         self._report = on_damage or _warn
         self._reader, self._restorer = LineReader(self._directory, last_byte), NanRestorer()
+        self._check = DocumentCheck()
 
     def is_being_written(self) -> bool:
         """True while the run's writer lives."""
@@ -93,13 +97,17 @@ class Tail:
             file, offset, line = found
             try:
                 record = decode(line)
+                taken_out = self._check.check(record["name"], record["doc"])
                 self._restorer.restore(record["name"], record["doc"], line)
             except ValueError as error:
                 self._report(Damage(file, offset, str(error)))
-            except (TypeError, AttributeError, KeyError) as error:
+                continue
+            except (TypeError, AttributeError, KeyError, RecursionError) as error:
                 self._report(Damage(file, offset, f"not a document as Bluesky makes them: {error}"))
-            else:
-                yield record["name"], record["doc"]
+                continue
+            for told in taken_out:
+                self._report(Damage(file, offset, told))
+            yield record["name"], record["doc"]
 
     def close(self) -> None:
         """Close the file; a later `available` opens it again and goes on from the same place."""
@@ -121,6 +129,7 @@ class LineReader:
             self._position = max(there[-1].stat().st_size - last_byte, 0)
         self._path = run_directory / segment_name(self._number)
         self._file: io.FileIO | None = None
+        self._refused = False  # what goes by the segment's name is no regular file
         self._begin(self._position)
 
     def _begin(self, offset: int) -> None:
@@ -137,36 +146,44 @@ class LineReader:
 
     def available(self) -> Iterator[tuple[Path, int, bytes] | Damage]:
         """Yield (file, byte offset, line without newline) for what is complete now, and damage."""
-        if self._file is None:
-            if not self._path.exists():
-                return
-            self._open()
+        if self._file is None and not (yield from self._open()):
+            return
         while True:
             if chunk := self._read():
                 yield from self._split(chunk)
                 continue
-            if not (self._directory / segment_name(self._number + 1)).exists():
+            if not os.path.lexists(self._directory / segment_name(self._number + 1)):
                 return
             if chunk := self._read():  # written between our last look and the rotation
                 yield from self._split(chunk)
                 continue
             if self._length:
                 yield Damage(self._path, self._offset, "the segment ends within a line")
-            self._advance()
+            if not (yield from self._advance()):
+                return
 
-    def _open(self) -> None:
-        self._file = io.FileIO(self._path)
+    def _open(self) -> Generator[Damage, None, bool]:
+        """Open the segment; one that is none is told, once, and the journal ends before it."""
+        if self._refused or not os.path.lexists(self._path):
+            return False
+        try:
+            self._file = open_regular(self._path, follow=False)
+        except OSError as error:
+            self._refused = True
+            yield Damage(self._path, 0, f"cannot be read: {error.strerror or error}")
+            return False
         self._file.seek(self._position)
+        return True
 
     def _read(self) -> bytes:
         return (self._file and self._file.read(_CHUNK_BYTE)) or b""
 
-    def _advance(self) -> None:
+    def _advance(self) -> Generator[Damage, None, bool]:
         self.close()
         self._number, self._position = self._number + 1, 0
         self._path = self._directory / segment_name(self._number)
-        self._open()
         self._begin(0)
+        return (yield from self._open())
 
     def _split(self, chunk: bytes) -> Iterator[tuple[Path, int, bytes] | Damage]:
         start = 0

@@ -1,24 +1,23 @@
 """Tables of numbers for terminals of any width: no digit of a number is ever cut.
 
 A column of numbers is as wide as its longest one. Columns that do not fit beside the others follow in a block
-below, with the first column again, which says what a row is of. Where nothing is known of a width (a pipe, a
-file) lines may be 200 characters long.
+below, with the first column again, which says what a row is of.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-_NO_TERMINAL = (200, 24)
+from labctl.printable import printable
+
 _BETWEEN = 2  # characters beside each column
 _MOST_OF_WORDS = 40  # characters in a line of a column of words
 
@@ -47,7 +46,7 @@ class NumberTable:
                 yield Text()
             table = self._table(headings)
             for cells in zip(*(self.columns[heading] for heading in headings), strict=True):
-                table.add_row(*map(Text, cells))
+                table.add_row(*(Text(printable(cell, lines=True)) for cell in cells))
             width = max(self._needed(headings), options.max_width)
             yield from console.render(table, options.update(width=width))
         if left_out := [heading.replace("\n", " ") for heading in self.columns if heading not in kept]:
@@ -98,10 +97,3 @@ class NumberTable:
             longest = max(map(cell_len, lines))
             widths[heading] = min(longest, _MOST_OF_WORDS) if heading in self.words else longest
         return widths
-
-
-def show(*parts: RenderableType) -> None:
-    """Print on standard output. What is too wide for the terminal goes on in its next line, uncut."""
-    console = Console(width=shutil.get_terminal_size(_NO_TERMINAL).columns, highlight=False)
-    for part in parts:
-        console.print(part, crop=False)

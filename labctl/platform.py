@@ -117,10 +117,16 @@ class FileLock:
 
 def is_locked(path: str | os.PathLike[str]) -> bool:
     """True while some process (this one included) holds the lock on `path`."""
+    # A FIFO would be waited for, and nobody holds a lock through a link (`FileLock` follows none).
+    ways = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        fd = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+        fd = os.open(path, (os.O_RDONLY if sys.platform != "win32" else os.O_RDWR) | ways)
     except FileNotFoundError:
         return False
+    except OSError:
+        if Path(path).is_symlink():
+            return False
+        raise
     try:
         return not _try_lock(fd, shared=True)
     finally:
@@ -221,7 +227,7 @@ def start_detached(command: list[str], log: Path, environment: Mapping[str, str]
     Returns:
         Its pid.
     """
-    with log.open("ab") as output:
+    with os.fdopen(open_to_append(log), "ab") as output:
         if sys.platform == "win32":
             flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
             pipes = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}

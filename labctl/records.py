@@ -7,6 +7,7 @@ text. Tags, anchors, duplicate keys and keys that are not text are refused.
 from __future__ import annotations
 
 import difflib
+import io
 import re
 import types
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from labctl.errors import ConfigurationError, with_decimal_point
+from labctl.files import open_regular
 from labctl.units import unit_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -111,7 +113,7 @@ def load_mapping(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with io.BufferedReader(open_regular(path)) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import logging
 import os
 import time
 import uuid
@@ -13,10 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from labctl.errors import JournalError
+from labctl.files import is_regular, leads_out, open_regular
 from labctl.journal_format import LOCK_NAME, encode, is_uid, segment_name, segments
 from labctl.journal_reader import follow
 from labctl.platform import FileLock, open_to_append, sync
 
+_log = logging.getLogger(__name__)
 _REASON = "interrupted: the process that wrote this run ended without a stop document"
 
 
@@ -35,19 +39,39 @@ def run_directories(data_directory: Path) -> list[Path]:
 
 
 def run_names(data_directory: Path) -> list[Path]:
-    """All paths that are named as runs are, newest day first; they were not looked at."""
-    days = sorted((d for d in (data_directory / "runs").glob("*-*-*") if d.is_dir()), reverse=True)
-    return [day / name for day in days for name in _names(day) if is_uid(name)]
+    """All paths that are named as runs are, newest day first; they were not looked at.
+
+    Links that lead out of the data directory are left out, and told once.
+    """
+    runs = data_directory / "runs"
+    if _is_led_out(runs, data_directory):
+        return []
+    days = sorted((day for day in runs.glob("*-*-*") if day.is_dir()), reverse=True)
+    days = [day for day in days if not _is_led_out(day, data_directory)]
+    return [day / name for day in days for name in _names(day, data_directory)]
 
 
-def _names(directory: Path) -> list[str]:
-    with os.scandir(directory) as entries:
-        return sorted(entry.name for entry in entries)
+def _names(day: Path, data_directory: Path) -> list[str]:
+    with os.scandir(day) as entries:
+        found = [(entry.name, entry.is_symlink()) for entry in entries if is_uid(entry.name)]
+    return sorted(name for name, link in found if not (link and _is_led_out(day / name, data_directory)))
+
+
+def _is_led_out(path: Path, data_directory: Path) -> bool:
+    if not path.is_symlink() or not leads_out(path, data_directory):
+        return False
+    _tell_once(path, data_directory)
+    return True
+
+
+@functools.cache
+def _tell_once(path: Path, data_directory: Path) -> None:
+    _log.warning("%s: a link that leads out of the data directory %s: skipped", path, data_directory)
 
 
 def is_run_directory(directory: Path) -> bool:
     """True when the directory is named as a run and holds the beginning of a journal."""
-    return is_uid(directory.name) and (directory / segment_name(0)).is_file()
+    return is_uid(directory.name) and is_regular(directory / segment_name(0))
 
 
 def recover(data_directory: Path, reason: str = _REASON) -> list[Recovered]:
@@ -59,18 +83,29 @@ def recover(data_directory: Path, reason: str = _REASON) -> list[Recovered]:
 
     Returns:
         The runs that were closed now.
+
+    Raises:
+        JournalError: At least one cannot be closed; all others are.
     """
-    found = (_recover_run(directory, reason) for directory in run_directories(Path(data_directory)))
-    return [recovered for recovered in found if recovered is not None]
+    closed, failures = list[Recovered](), list[JournalError]()
+    for directory in run_directories(Path(data_directory)):
+        try:
+            if (recovered := _recover_run(directory, reason)) is not None:
+                closed.append(recovered)
+        except JournalError as error:  # the others are closed all the same
+            failures.append(error)
+    if failures:
+        others = f"; {len(failures) - 1} more cannot be closed" if len(failures) > 1 else ""
+        others += f"; {len(closed)} others were closed" if closed else ""
+        raise JournalError(f"{failures[0]}{others}") from failures[0]
+    return closed
 
 
 def _recover_run(directory: Path, reason: str) -> Recovered | None:
-    if ends_with_stop(directory):
-        return None
     lock = FileLock(directory / LOCK_NAME)
-    if not lock.acquire():
-        return None
     try:
+        if ends_with_stop(directory) or not lock.acquire():
+            return None
         _end_line(segments(directory)[-1])
         uid, counts, stopped = _count(directory)
         if stopped or uid is None:
@@ -94,7 +129,7 @@ def _recover_run(directory: Path, reason: str) -> Recovered | None:
 
 def ends_with_stop(directory: Path) -> bool:
     """True when the journal's last line is a stop document (looked at cheaply, from the end)."""
-    with segments(directory)[-1].open("rb") as file:
+    with open_regular(segments(directory)[-1], follow=False) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - (1 << 16)))
         tail = file.read()
@@ -123,7 +158,7 @@ def _count(directory: Path) -> tuple[str | None, dict[str, int], bool]:
 
 def _end_line(path: Path) -> None:
     # A torn last line stays, and every reader skips it; one that lacks only its end is whole again.
-    with path.open("rb") as file:
+    with open_regular(path, follow=False) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         torn = file.read(1) not in (b"", b"\n")

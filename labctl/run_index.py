@@ -8,6 +8,7 @@ made in memory.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from typing import Any, Self
 
 import orjson
 
+from labctl.files import is_regular
 from labctl.journal_format import LOCK_NAME, segments
 from labctl.platform import is_locked
 from labctl.recovery import is_run_directory, run_names
@@ -52,6 +54,8 @@ class RunIndex:
 
     def _opened(self) -> sqlite3.Connection:
         path = self._runs / INDEX_NAME
+        if self._runs.is_symlink() or (os.path.lexists(path) and not is_regular(path)):
+            return self._refreshed(":memory:")  # SQLite would write through a link, and wait for a FIFO
         try:
             return self._refreshed(path)
         except sqlite3.OperationalError:  # locked for long, or the medium cannot be written

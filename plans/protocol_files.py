@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labctl.errors import ConfigurationError
+from labctl.files import read_regular
 from labctl.records import validate_record
 from plans.protocol import Protocol
 from plans.unicycler_export import to_unicycler
@@ -47,9 +48,7 @@ def save_protocol(
 
 def _read(path: Path) -> Any:
     try:
-        if path.stat().st_size > _LARGEST_BYTE:
-            raise ConfigurationError(str(path), "file", None, f"is larger than {_LARGEST_BYTE} bytes")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_regular(path, _LARGEST_BYTE).decode("utf-8"))
     except OSError as error:
         raise ConfigurationError("protocol", "file", str(path), f"cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

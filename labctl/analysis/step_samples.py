@@ -34,7 +34,7 @@ def rows_by_step(tables: RunTables) -> dict[int, StepRow]:
 def samples_by_step(tables: RunTables) -> dict[int, Segment]:
     """The valid samples of every step that has any, by its step count."""
     series = tables.stream("timeseries")
-    if not series:
+    if not len(series.get("step_count", ())):
         return {}
     order = np.argsort(series["step_count"], kind="stable")
     counts, first = np.unique(series["step_count"][order], return_index=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labctl.errors import JournalError
+from labctl.printable import printable
 
 Column = NDArray[Any]
 _REPR_WIDTH = 100
@@ -36,13 +37,13 @@ class RunTables:
         cell_id = cell.get("id", "?") if isinstance(cell, Mapping) else "?"
         state = "no stop document" if self.stop is None else str(self.stop.get("exit_status"))
         head = f"<run {start.get('uid', '?')}: {start.get('plan_name', '?')}, cell {cell_id}, {state}"
-        return "\n".join([head, *map(self._line, self.streams)]) + ">"
+        return "\n".join([printable(head), *map(self._line, self.streams)]) + ">"
 
     def _line(self, stream: str) -> str:
         columns = self.streams[stream]
         rows = len(next(iter(columns.values()), ()))
         text = f"  .streams[{stream!r}]: {rows} rows of {', '.join(columns)}"
-        return textwrap.fill(text, _REPR_WIDTH, subsequent_indent=" " * 6)
+        return textwrap.fill(printable(text), _REPR_WIDTH, subsequent_indent=" " * 6)
 
     def stream(self, name: str) -> dict[str, Column]:
         """The columns of a stream; empty if the run has none of that name."""

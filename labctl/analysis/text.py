@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from labctl.number_table import NumberTable
+from labctl.printable import printable
 
 Row = TypeVar("Row")
 _SAYS_NOTHING = 1.0  # a standard error over its value
@@ -52,10 +53,11 @@ def results(
     """
     cells = {header: [cell(row) for row in rows] for header, cell in columns.items()}
     shown = {header: values for header, values in cells.items() if {*values} - {"", "-"}}
-    lines = [Text(note) for note in notes]
+    heading = printable(title)
+    lines = [Text(printable(note)) for note in notes]
     if not rows:
-        return Group(Text(f"{title}: no result."), *lines)
-    return Group(Text(title), NumberTable(shown), *lines)
+        return Group(Text(f"{heading}: no result."), *lines)
+    return Group(Text(heading), NumberTable(shown), *lines)
 
 
 def meanings(letter_of: Mapping[str, str], meaning: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.commands.common import chosen_data, write_json
+from labctl.commands.common import chosen_data, show, write_json
 from labctl.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
     if analyze is None:
         known = f"{', '.join(sorted(_BY_PLAN))}, or any run with impedance spectra or cycles"
         raise ConfigurationError("labctl analyze", "plan of the run", plan, known)
-    with _quiet_arithmetic():
-        plain, table = analyze(run)
+    try:
+        with _quiet_arithmetic():
+            plain, table = analyze(run)
+    except KeyError as error:
+        needed = f"{error} was not recorded, which the analysis of {plan} needs"
+        raise ConfigurationError("labctl analyze", "run", uid, needed) from error
     conditions = conditions_of(run)
     if as_json:
         write_json({"uid": uid, "conditions": without_nan(asdict(conditions)), **plain})
         return 0
-    from rich.text import Text
-
-    from labctl.number_table import show
-
-    show(table(), Text(conditions.describe()))
+    show(table(), conditions.describe())
     return 0
 
 

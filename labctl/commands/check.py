@@ -11,10 +11,10 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station, write
+from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station, show, write
 from labctl.config import load_cell, packaged_config
 from labctl.errors import DeviceError, LabctlError
-from labctl.number_table import show
+from labctl.printable import printable
 from labctl.session import connect_device, open_session
 
 _BETWEEN = 2  # characters
@@ -53,7 +53,7 @@ def check_station(path: Path, data: Path | None) -> int:
         for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
             findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
-    show(Text(f"Station {station.name}"), _Findings(findings))
+    show(f"Station {station.name}", _Findings(findings))
     for finding in findings:
         if not finding.good:
             write(f"{finding.role}: {finding.verdict}")
@@ -128,8 +128,8 @@ class _Findings:
         named = {"instrument": f.instrument, "address": f.address, "reading": f.reading, "limits": f.limits}
         for name, said in named.items():
             if said != "-":
-                table.add_row(name, Text(said))
-        yield Text(f"\n{f.role}: {_verdict(f)}")
+                table.add_row(name, Text(printable(said, lines=True)))
+        yield Text(printable(f"\n{f.role}: {_verdict(f)}", lines=True))
         if table.row_count:
             yield table
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labctl.errors import ConfigurationError
+from labctl.printable import printable, printable_json
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from labctl.cell import Cell
     from labctl.config import Station
 
+_NO_TERMINAL = (200, 24)
 DEFAULT_STATION, DEFAULT_CELL = "sim.yaml", "cells/lic-ncm.yaml"
 
 
@@ -40,7 +45,7 @@ def chosen_cell(path: Path | None, station: Station) -> Cell:
         )
     cell = load_cell(path or packaged_config(DEFAULT_CELL))
     for remark in cell.remarks:
-        sys.stderr.write(f"note: {remark}\n")
+        sys.stderr.write(f"note: {printable(remark)}\n")
     return cell
 
 
@@ -72,11 +77,33 @@ def write_json(value: Any) -> None:
     """One JSON document on standard output; NaN becomes null."""
     import orjson
 
-    sys.stdout.write(
-        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n"
-    )
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode()
+    sys.stdout.write(printable_json(text) + "\n")
 
 
 def write(text: str) -> None:
-    """A line on standard output."""
-    sys.stdout.write(text + "\n")
+    """A line on standard output, or several."""
+    sys.stdout.write(printable(text, lines=True) + "\n")
+
+
+def show(*parts: RenderableType) -> None:
+    """Print on standard output. What is too wide for the terminal goes on in its next line, uncut.
+
+    Where nothing is known of a width (a pipe, a file) lines may be 200 characters long.
+    """
+    console = screen(width=shutil.get_terminal_size(_NO_TERMINAL).columns)
+    for part in parts:
+        console.print(part, crop=False)
+
+
+def screen(*, error: bool = False, width: int | None = None) -> Console:
+    """Where tables go: standard output, or standard error. Texts are shown as they are, never obeyed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Screen(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            plain = {"emoji": False, "markup": False, "highlight": False}
+            return super().render_str(printable(text, lines=True), **{**options, **plain})
+
+    return Screen(file=sys.stderr if error else sys.stdout, width=width, highlight=False)

@@ -12,13 +12,12 @@ from rich.table import Table
 
 from labctl.analysis.gitt import analyze_run
 from labctl.analysis.tables import tables
-from labctl.commands.common import chosen_data, write
+from labctl.commands.common import chosen_data, show, write
 from labctl.commands.run import run_measurement
 from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import LabctlError
 from labctl.journal_reader import follow
 from labctl.live.app import has_screen, save_screenshot
-from labctl.number_table import show
 from labctl.plugins import load_plan
 from labctl.session import open_session
 from labctl.store.service import ensure_service

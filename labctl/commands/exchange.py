@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from labctl.commands.common import chosen_data, write
+from labctl.commands.common import chosen_data, screen, write
 from labctl.errors import ConfigurationError
+from labctl.printable import printable
 
 _SHOWN_NOTICES = 20
 
@@ -59,11 +60,10 @@ def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda rows: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} samples"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(file=sys.stderr), transient=True) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=screen(error=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda rows: bar.advance(task, rows)
 
@@ -88,7 +88,7 @@ def import_files(
         rows = ", ".join(f"{count} {stream}" for stream, count in done.rows.items())
         write(f"{file.name}: run {done.uid} ({done.plan_name}): {rows}")
         for notice in done.notices[:_SHOWN_NOTICES]:
-            write(f"  note: {notice}")
+            write(f"  note: {printable(notice)}")
         if len(done.notices) > _SHOWN_NOTICES:
             write(f"  and {len(done.notices) - _SHOWN_NOTICES} more notes: labctl show {done.uid[:8]} --json")
     return 0

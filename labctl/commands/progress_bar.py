@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from labctl.commands.common import screen
 from labctl.journal_reader import follow
+from labctl.printable import printable
 from labctl.progress import Progress as RunProgress
 from labctl.session import Session
 
@@ -29,9 +29,9 @@ def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Calla
     """
     journal = session.journal
     before = None if journal.is_open else journal.run_directory
-    console = Console(file=sys.stderr)
+    console = screen(error=True)
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         console=console,
@@ -53,7 +53,7 @@ def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Calla
             stop.set()
             reader.join(_LAST_LINES_SECOND)
     for words in last_words:
-        console.print(words, markup=False, highlight=False)
+        console.print(words)
 
 
 def _follow(
@@ -67,4 +67,5 @@ def _follow(
     for name, doc in follow(directory, poll_second=_POLL_SECOND, stop=stop):
         progress.feed(name, doc)
         finished = name == "stop" and doc.get("exit_status") == "success"
-        bar.update(task, completed=1.0 if finished else progress.fraction or 0.0, description=progress.line)
+        done = 1.0 if finished else progress.fraction or 0.0
+        bar.update(task, completed=done, description=printable(progress.line))

@@ -12,6 +12,7 @@ from labctl.commands.common import chosen_data, chosen_station, write
 from labctl.config import Station
 from labctl.errors import ConfigurationError
 from labctl.journal_reader import follow
+from labctl.records import validate_record
 from labctl.recovery import recover
 from labctl.runs import RunSummary, find_run, list_runs
 from labctl.session import Session, open_session
@@ -42,7 +43,8 @@ def resume_run(uid: str, station_file: Path | None, data: Path | None, *, dry_ru
         uid = found.uid
     ancestry = ancestry_of(uid, directory, close=not dry_run)
     _require_station(ancestry[-1], station)
-    cell = Cell.model_validate(ancestry[-1].start["cell"])
+    where = f"run {ancestry[-1].start['uid']}, start document, cell"
+    cell = validate_record(ancestry[-1].start.get("cell") or {}, Cell, where=where)
     with open_session(station, cell, directory, connect=not dry_run) as session:
         measurement = resume_measurement(session, ancestry)
         if other := _other_instrument(ancestry[-1], measurement.metadata):

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from labctl.analysis.tables import RunTables, tables
-from labctl.commands.common import existing_data, write, write_json
+from labctl.commands.common import existing_data, show, write, write_json
 from labctl.errors import ConfigurationError
-from labctl.number_table import NumberTable, show
+from labctl.number_table import NumberTable
+from labctl.printable import printable
 from labctl.recovery import recover
 from labctl.run_query import RunQuery, parse_time
 from labctl.run_summary import RunSummary
@@ -117,9 +118,7 @@ def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
 
 
 def _header(run: RunSummary, content: RunTables) -> Table:
-    start = content.start or {}
-    cell, cycler = start.get("cell", {}), start.get("devices", {}).get("cycler", {})
-    coating = (cell.get("coating") or {}).get("material", "bare")
+    cycler = (content.start.get("devices") or {}).get("cycler", {})
     times = content.streams.get("timeseries", {}).get("test_time_second")
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(no_wrap=True)
@@ -128,7 +127,7 @@ def _header(run: RunSummary, content: RunTables) -> Table:
         ("uid", run.uid),
         ("state", run.status + (f" ({run.reason})" if run.reason else "")),
         ("plan", run.plan_name),
-        ("cell", f"{run.cell_id} ({coating})"),
+        ("cell", f"{run.cell_id} ({run.coating})" if run.coating else run.cell_id),
         ("station", run.station),
         ("cycler", " ".join(str(cycler.get(key, "")) for key in ("maker", "model", "serial"))),
         ("started", run.start_time.strftime("%Y-%m-%d %H:%M:%S UTC")),
@@ -139,7 +138,7 @@ def _header(run: RunSummary, content: RunTables) -> Table:
     ):
         if not value:
             continue
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value, lines=True)))
     return table
 
 

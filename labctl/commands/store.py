@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from labctl.commands.common import chosen_data, existing_data, write, write_json
-from labctl.number_table import NumberTable, show
+from labctl.commands.common import chosen_data, existing_data, show, write, write_json
+from labctl.number_table import NumberTable
 from labctl.store.service import ensure_service, service_status, stop_service
 
 _MOST_LETTERS = 10
@@ -24,7 +23,7 @@ def show_status(data: Path | None, *, as_json: bool) -> int:
         return 0
     show(_service_table(directory, status))
     if status["runs"]:
-        show(Text("\nOn their way"), _runs_table(status["runs"]))
+        show("\nOn their way", _runs_table(status["runs"]))
     if status["refused"]:
         show(_letters_table(status["refused"]))
     return 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from labctl.commands.common import existing_data, write, write_json
-from labctl.number_table import NumberTable, show
+from labctl.commands.common import existing_data, show, write, write_json
+from labctl.number_table import NumberTable
+from labctl.printable import printable
 from labctl.store.client import Store
 from labctl.store.refused import Letter
 from labctl.store.verify import Verification, verify_run
@@ -40,8 +41,8 @@ def _print(found: Verification, letters: list[Letter]) -> None:
     }
     show(NumberTable(columns, words=("stream",), ruled=False))
     for difference in found.differences:
-        write(f"DIFFERENT  {difference}")
+        write(f"DIFFERENT  {printable(difference)}")
     for letter in letters:
-        write(f"refused by the store  {letter.what}: {letter.reason}")
+        write(f"refused by the store  {printable(letter.what)}: {printable(letter.reason)}")
     count = len(found.differences)
     write("equal in every document, row and value" if found.is_equal else f"{count} difference(s)")

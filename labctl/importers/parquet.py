@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labctl.errors import ConfigurationError
+from labctl.files import open_regular
 from labctl.importers.table import Kind, joined_parts
 from labctl.importers.text import unreadable
 
@@ -25,7 +26,7 @@ def is_parquet(path: Path) -> bool:
         ConfigurationError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         raise unreadable(path, error) from None

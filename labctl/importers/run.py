@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from labctl import __version__
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError
+from labctl.files import open_regular
 from labctl.importers.bdf import looks_like_bdf, read_bdf
 from labctl.importers.biologic_mpt import read_mpt
 from labctl.importers.column_map import ColumnMap
@@ -144,7 +145,7 @@ def _format_of(path: Path) -> str:
 
 def _first_line(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             first = file.read(2)
             file.seek(0)
             head = opened(file, first).read(_HEAD_BYTE)

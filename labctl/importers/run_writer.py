@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from labctl.errors import LabctlError
 from labctl.export.bdf_terms import TERMS
-from labctl.files import sync_directory
+from labctl.files import leads_out, sync_directory
 from labctl.importers.streams import ImportedStreams, Stream
 from labctl.journal import Journal
 
@@ -61,6 +61,8 @@ def write_run(data_directory: Path, start: dict[str, Any], imported: ImportedStr
         scratch.mkdir(parents=True)
         directory = _write(scratch, {"uid": uid, **start}, imported)
         final = data_directory / directory.relative_to(scratch)
+        if leads_out(final, data_directory):
+            raise LabctlError(f"{final}: a link leads out of the data directory, nothing is written")
         final.parent.mkdir(parents=True, exist_ok=True)
         directory.rename(final)
         sync_directory(final.parent)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from labctl.errors import ConfigurationError
+from labctl.files import open_regular
 
 LONGEST_LINE_BYTE = 1 << 20
 _GZIP = b"\x1f\x8b"
@@ -73,7 +74,7 @@ class TextFile:
                 end: then it may have been cut off within a number.
         """
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with open_regular(self.path) as file:
                 hashed = _Hashed(file)
                 self._hash = hashed.hash
                 plain = io.BufferedReader(hashed)
@@ -128,7 +129,7 @@ def file_hash(path: Path) -> str:
         ConfigurationError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from None

@@ -12,6 +12,7 @@ from labctl.live.status import STATE_SIGN, STATE_TEXT
 from labctl.live.text import grouped
 from labctl.live.theme import Theme
 from labctl.live.watch import state_of
+from labctl.live.widgets import plain_tip
 from labctl.runs import RunSummary
 
 MOST_COMPARED = 12
@@ -84,7 +85,7 @@ class RunTable(QtCore.QAbstractTableModel):
             return _RIGHT
         if role == _Role.ToolTipRole:
             where = "only in the document store" if run.source == "tiled" else str(run.directory)
-            return "\n".join(part for part in (run.uid, run.reason, where) if part)
+            return plain_tip("\n".join(part for part in (run.uid, run.reason, where) if part))
         return None
 
     def flags(self, index: Any) -> QtCore.Qt.ItemFlag:

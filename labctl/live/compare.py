@@ -17,7 +17,7 @@ from labctl.live.export_view import ExportMenu, Identity
 from labctl.live.panels.crosshair import Crosshair, Reading, nearest_drawn
 from labctl.live.panels.plot import Plot
 from labctl.live.theme import Theme
-from labctl.live.widgets import PickBox
+from labctl.live.widgets import PickBox, plain_tip
 from labctl.runs import RunSummary
 
 _WAYS: tuple[Way, ...] = ("voltage over capacity", "voltage over time", "capacity per cycle")
@@ -164,7 +164,7 @@ class CompareView(QtWidgets.QFrame):
                 _swatch(look), f"{first}\n{run.plan_name} · {began:%d %b %Y %H:%M}"
             )
             item.setData(_UID, run.uid)
-            item.setToolTip(f"{run.uid}\n{run.reason}".strip())
+            item.setToolTip(plain_tip(f"{run.uid}\n{run.reason}".strip()))
             self.legend.addItem(item)
 
     # ---- how it is drawn

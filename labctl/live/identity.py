@@ -7,6 +7,7 @@ from math import nan
 from typing import Any
 
 from labctl.analysis.cycling import active_mass_kg
+from labctl.printable import printable
 
 
 class Identity:
@@ -32,7 +33,7 @@ class Identity:
     @property
     def plan_name(self) -> str:
         """The plan's name, "" if unknown."""
-        return str(self.start.get("plan_name", "")) if self.start else ""
+        return printable(self.start.get("plan_name", "")) if self.start else ""
 
     @property
     def station(self) -> str:
@@ -52,13 +53,13 @@ class Identity:
             return ""
         coating = cell["coating"]
         if not isinstance(coating, Mapping):
-            return str(coating) if coating else "uncoated"
+            return printable(coating) if coating else "uncoated"
         percent = coating.get("mass_percent")
         share = f" {percent:g} wt%" if isinstance(percent, int | float) else ""
-        return f"{coating.get('material', 'coated')}{share}"
+        return printable(f"{coating.get('material', 'coated')}{share}")
 
 
 def _name(record: Any, key: str) -> str:
     if isinstance(record, Mapping):
-        return str(record.get(key, ""))
-    return str(record or "")
+        return printable(record.get(key, ""))
+    return printable(record or "")

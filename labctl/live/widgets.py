@@ -7,6 +7,11 @@ from PySide6 import QtCore, QtGui, QtWidgets
 _ARROW_MARGIN_PIXEL = 9
 
 
+def plain_tip(text: str) -> str:
+    """A tool tip that shows `text` as it is; Qt by itself takes what looks like HTML for HTML."""
+    return QtGui.Qt.convertFromPlainText(text) if QtGui.Qt.mightBeRichText(text) else text
+
+
 class PickBox(QtWidgets.QComboBox):
     """A combo box that draws its own arrow, which a style sheet takes away."""
 

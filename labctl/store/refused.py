@@ -6,7 +6,9 @@ Nothing here is lost, the journal has it all; the file tells a person what a rea
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from labctl.files import open_regular, open_to_append
 from labctl.journal_format import is_uid
 
 _LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -50,8 +53,8 @@ def all_letters(directory: Path) -> dict[str, list[Letter]]:
 
 def _lines(path: Path) -> Iterator[bytes]:
     """One after the other: whole pages may have been refused, for days."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        yield from file
+    with contextlib.suppress(FileNotFoundError), open_regular(path, follow=False) as file:
+        yield from io.BufferedReader(file)
 
 
 class DeadLetters:
@@ -84,8 +87,11 @@ class DeadLetters:
         except TypeError:  # such as one that is nested deeper than JSON may be
             line = orjson.dumps({**record, "doc": repr(doc)[:_MOST_CHARACTERS]}, option=_LINE)
         self._path.parent.mkdir(exist_ok=True)
-        with self._path.open("ab") as file:
-            file.write(line)
+        fd = open_to_append(self._path)
+        try:
+            os.write(fd, line)
+        finally:
+            os.close(fd)
 
 
 def _identity(doc: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ import orjson
 
 from labctl.config import Station
 from labctl.errors import StoreError
+from labctl.files import read_regular
 from labctl.platform import FileLock, has_ended, is_locked, start_detached, terminate
 from labctl.store.keeper import keep_alive
 from labctl.store.refused import all_letters
@@ -37,6 +38,7 @@ _STOP_SECOND = 15.0
 _POLL_SECOND = 0.05
 _STARTS = 2
 _LOG_LIMIT_BYTE = 5_000_000
+_LARGEST_BYTE = 20_000_000  # of what the service and the shipper say of themselves
 _log = logging.getLogger(__name__)
 
 
@@ -118,7 +120,7 @@ def find_service(data_directory: Path) -> ServiceInfo | None:
     store = Path(data_directory).resolve() / "store"
     pid = FileLock(store / LOCK_NAME).owner_pid()
     try:
-        told = orjson.loads((store / INFO_NAME).read_bytes())
+        told = orjson.loads(read_regular(store / INFO_NAME, _LARGEST_BYTE))
         local = "port" in told
         uri = f"http://127.0.0.1:{int(told['port'])}/api/v1" if local else str(told["uri"])
         info = ServiceInfo(uri, told["api_key"], told["pid"])
@@ -185,7 +187,7 @@ def shipper_status(data_directory: Path) -> dict[str, Any]:
     """
     said: dict[str, Any] = {"complete": 0, "runs": {}, "error": ""}
     with contextlib.suppress(OSError, ValueError, TypeError):
-        said |= orjson.loads((Path(data_directory) / "store" / STATUS_NAME).read_bytes())
+        said |= orjson.loads(read_regular(Path(data_directory) / "store" / STATUS_NAME, _LARGEST_BYTE))
     return said
 
 

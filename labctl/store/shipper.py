@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from labctl.files import leads_out
 from labctl.recovery import is_run_directory
 from labctl.store.nodes import UnavailableError, plain_container
 from labctl.store.run_shipper import RunShipper
@@ -90,14 +91,21 @@ class Shipper:
 
     def _scan(self) -> None:
         days = sorted((day for day in self._runs.glob("*-*-*") if day.is_dir()), reverse=True)
+        days = [day for day in days if not self._is_led_out(day)]
         whole = self._scans % _FULL_SCAN_EVERY == 0
         self._scans += 1
         for day in days if whole else days[:_NEWEST_DAYS]:
             for run in sorted(day.iterdir()):
                 uid = run.name
-                if uid not in self._jobs and uid not in self._complete and is_run_directory(run):
+                if uid in self._jobs or uid in self._complete or self._is_led_out(run):
+                    continue
+                if is_run_directory(run):
                     letters = self._store / LETTERS_NAME
                     self._jobs[uid] = _Job(RunShipper(self._root, run, letters))
+
+    def _is_led_out(self, path: Path) -> bool:
+        """A link to what is not in this data directory: its runs are not ours to ship."""
+        return path.is_symlink() and leads_out(path, self._runs.parent)
 
     def _advance(self, job: _Job) -> bool:
         shipper = job.shipper
@@ -142,5 +150,7 @@ def write_status(
     """Say how far the shipper is, for whoever asks; not synced, nothing depends on it."""
     status = orjson.dumps({"complete": complete, "runs": runs or {}, "error": error})
     path = store / STATUS_NAME
-    path.with_suffix(".new").write_bytes(status)
-    path.with_suffix(".new").replace(path)
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)  # whatever it is: a link would be written through
+    new.write_bytes(status)
+    new.replace(path)

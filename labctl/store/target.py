@@ -15,9 +15,10 @@ import orjson
 
 from labctl.config import Station
 from labctl.errors import ConfigurationError
-from labctl.files import write_private
+from labctl.files import read_regular, write_private
 
 NOTE_NAME = "lab-store.json"
+_LARGEST_BYTE = 100_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class LabStore:
         """
         path = self.api_key_file
         try:
-            key = path.read_text(encoding="ascii").strip()
+            key = read_regular(path, _LARGEST_BYTE).decode("ascii").strip()
             mode = path.stat().st_mode
         except (OSError, UnicodeDecodeError) as error:
             raise self._refused(f"cannot be read: {error}") from error
@@ -71,7 +72,7 @@ def lab_store_of(data_directory: Path) -> LabStore | None:
     """
     path = _note(data_directory)
     try:
-        told = orjson.loads(path.read_bytes())
+        told = orjson.loads(read_regular(path, _LARGEST_BYTE))
         return LabStore(str(told["uri"]), Path(told["api_key_file"]))
     except FileNotFoundError:
         return None

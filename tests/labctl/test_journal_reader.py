@@ -63,7 +63,9 @@ def test_nan_comes_back_in_arrays_and_configuration_and_null_stays_elsewhere(tmp
         },
     }
     descriptor = {"uid": "d", "data_keys": keys, "name": "s", "configuration": {"device": part}}
-    event = {"descriptor": "d", "data": {"spectrum": [[None, 1.0], [2.0, None]], "note": None}}
+    data = {"spectrum": [[None, 1.0], [2.0, None]], "note": None}
+    event = {"descriptor": "d", "seq_num": 1, "time": 1.0, "data": data}
+    event["timestamps"] = dict.fromkeys(data, 1.0)
     lines = encode("descriptor", descriptor) + encode("event", event)
     (tmp_path / "journal-0000.jsonl").write_bytes(lines)
     (_, read), (_, row) = follow(tmp_path, live=False)

@@ -15,6 +15,7 @@ from labctl.live.model import RunModel
 from labctl.live.panels.base import Table
 from labctl.live.text import NO_VALUE, clock_text
 from labctl.live.theme import Theme
+from labctl.live.widgets import plain_tip
 
 _HEADINGS = ("Run time", "Kind", "Source", "Value", "Limit", "Action", "Wall time")
 _KIND, _ALIGNED_RIGHT = 1, (3, 4)
@@ -51,7 +52,8 @@ class AlarmModel(QtCore.QAbstractTableModel):
     def data(self, index: Any, role: int = QtCore.Qt.ItemDataRole.DisplayRole) -> Any:
         """Texts."""
         if role in (QtCore.Qt.ItemDataRole.DisplayRole, QtCore.Qt.ItemDataRole.ToolTipRole):
-            return _texts(self.rows[index.row()])[index.column()]
+            text = _texts(self.rows[index.row()])[index.column()]
+            return text if role == QtCore.Qt.ItemDataRole.DisplayRole else plain_tip(text)
         if role == QtCore.Qt.ItemDataRole.ForegroundRole and index.column() == _KIND:
             return QtGui.QColor(self.colour)
         if role == QtCore.Qt.ItemDataRole.TextAlignmentRole and index.column() in _ALIGNED_RIGHT:

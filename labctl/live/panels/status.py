@@ -6,6 +6,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.live.status import STATE_SIGN, STATE_TEXT, Status, Value
 from labctl.live.theme import Theme
+from labctl.live.widgets import plain_tip
 
 _BAR_STEPS = 1000
 _VALUE_WIDTH_PIXEL = 145
@@ -16,6 +17,7 @@ class ElidedLabel(QtWidgets.QLabel):
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        self.setTextFormat(QtCore.Qt.TextFormat.PlainText)  # what comes from documents is never markup
         self.setObjectName(name)
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
 
@@ -23,7 +25,7 @@ class ElidedLabel(QtWidgets.QLabel):
         """Show a text; the whole of it is in the tool tip."""
         if text != self.text():
             self.setText(text)
-            self.setToolTip(text)
+            self.setToolTip(plain_tip(text))
 
     def paintEvent(self, _: QtGui.QPaintEvent) -> None:  # noqa: N802 - Qt's spelling
         """Draw what fits."""

@@ -35,7 +35,8 @@ from labctl.analysis.pressure_law import PressureLaw
 from labctl.analysis.spectra import Spectrum
 from labctl.analysis.steady_state import PolarizationAnalysis, SteadyHold
 from labctl.analysis.tortuosity import TortuosityAnalysis, TortuosityPoint
-from labctl.number_table import NumberTable, show
+from labctl.commands.common import show
+from labctl.number_table import NumberTable
 from tests.labctl.analysis.synthetic_spectra import arc, frequencies, noisy
 
 WIDTHS = (60, 80, 120)
