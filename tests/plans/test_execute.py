@@ -209,7 +209,7 @@ def test_a_paused_pulse_and_rest_is_flagged_rested_after_and_not_repeated(
     assert_unique_and_ordered(documents)
 
 
-@pytest.mark.parametrize(("way", "exit_status"), [("abort", "abort"), ("stop", "success"), ("halt", "abort")])
+@pytest.mark.parametrize(("way", "exit_status"), [("abort", "abort"), ("stop", "abort"), ("halt", "abort")])
 def test_ending_a_run_in_mid_pulse_opens_the_circuit_and_keeps_the_rows(
     open_sim, documents: Documents, way: str, exit_status: str
 ) -> None:
