@@ -100,7 +100,7 @@ def resume(
         bool, typer.Option("--auto", help="Only if the station's last run was cut off and it may be resumed")
     ] = False,
 ) -> None:
-    """Go on with an interrupted run from its first unfinished step, in a run of its own."""
+    """Go on with a run that was cut off, stopped or aborted, from its first unfinished step, in a new run."""
     from labctl.commands.resume import resume_run
 
     _leave(resume_run(uid, station, data, dry_run=dry_run, auto=auto))
@@ -129,7 +129,11 @@ def runs(
     station: Annotated[str | None, typer.Option("--station", metavar="NAME", help="Of this station")] = None,
     status: Annotated[
         str | None,
-        typer.Option("--status", metavar="STATE", help="running, finished, failed, aborted, interrupted"),
+        typer.Option(
+            "--status",
+            metavar="STATE",
+            help="running, paused, finished, stopped, failed, aborted, interrupted",
+        ),
     ] = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="With this tag")] = None,
     since: Annotated[

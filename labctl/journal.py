@@ -26,6 +26,7 @@ from labctl.journal_format import Damage, encode, is_uid
 from labctl.journal_reader import follow
 from labctl.journal_segment import Segments
 from labctl.recovery import Recovered, recover
+from labctl.run_end import ending
 
 __all__ = ["Damage", "Journal", "Recovered", "follow", "recover"]
 
@@ -71,6 +72,7 @@ class Journal:
         self._syncing = threading.Lock()  # syncing; taken before the other one
         self._segments: Segments | None = None
         self._alarms: AlarmStream | None = None
+        self._start_document: dict[str, Any] = {}
         self._synced_streams: set[str] = set()
         self._failure: OSError | None = None
         self._failure_told = False
@@ -145,7 +147,7 @@ class Journal:
             except JournalError:
                 self._end_run()  # a run that has not begun will not be ended by a stop document
                 raise
-            self._alarms = AlarmStream(doc["uid"])
+            self._alarms, self._start_document = AlarmStream(doc["uid"]), doc
         self._sync()
         self._start_syncing()
 
@@ -155,6 +157,7 @@ class Journal:
                 alarms, self._alarms = self._alarms, None  # nothing comes after the stop document
                 if alarms is not None and alarms.count:
                     doc = {**doc, "num_events": {**doc.get("num_events", {}), "alarms": alarms.count}}
+                doc = {**doc, **ending(self._start_document, doc)}
                 self._write("stop", self._line("stop", doc))
             self._sync()
         finally:

@@ -11,6 +11,7 @@ from typing import Any
 from labctl.files import open_regular
 from labctl.journal_documents import without_nonsense
 from labctl.journal_format import LINE_LIMIT_BYTE, decode, segments
+from labctl.progress import last_row
 
 _BLOCK_BYTE = 1 << 18
 _TAIL_LIMIT_BYTE = 8 << 20
@@ -61,6 +62,35 @@ def count_points(directory: Path) -> int:
                 except (ValueError, KeyError, TypeError, OverflowError):
                     continue
     return 0
+
+
+def last_step(directory: Path) -> dict[str, Any] | None:
+    """The last row of `steps`; None if there is none near the end.
+
+    It is known by its columns, because descriptors stand anywhere.
+    """
+    for path in reversed(segments(directory)):
+        for line in _lines_backwards(path):
+            if line.startswith(b'{"name":"event') and b'"protocol_step":' in line and (row := _row(line)):
+                return row
+    return None
+
+
+def is_paused(directory: Path) -> bool:
+    """Whether the last thing that a run says, but for alarms, is that it is paused."""
+    for line in _lines_backwards(segments(directory)[-1]):
+        if not line.startswith(b'{"name":"descriptor"') and "action" not in (row := _row(line)):
+            return row.get("interruption") == "pause"
+    return False
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    """The (last) row of an event or event page; empty where it is none, or damaged."""
+    try:
+        record = decode(line)
+        return dict(last_row(record["doc"])) if record["name"].startswith("event") else {}
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return {}
 
 
 def _point_descriptors(directory: Path) -> list[bytes]:

@@ -22,11 +22,11 @@ from labctl.files import is_regular
 from labctl.journal_format import LOCK_NAME, segments
 from labctl.platform import is_locked
 from labctl.recovery import is_run_directory, run_names
-from labctl.run_query import RunQuery
+from labctl.run_query import WITH_WRITER, RunQuery
 from labctl.run_summary import RunSummary
 
 INDEX_NAME = "index.sqlite"
-_LAYOUT = 1  # raise it whenever the table or what a summary says changes: old tables are then dropped
+_LAYOUT = 2  # raise it whenever the table or what a summary says changes: old tables are then dropped
 _BUSY_SECOND = 5.0
 _AT_ONCE = 200  # runs looked at and written in one transaction
 _CREATE = """
@@ -177,7 +177,7 @@ def _holds(run: Path, known: tuple[str, str, int, str] | None) -> bool:
             return False
     except OSError:
         return False
-    return bool(final) or (status == "running") == is_locked(run / LOCK_NAME)
+    return bool(final) or (status in WITH_WRITER) == is_locked(run / LOCK_NAME)
 
 
 def _conditions(query: RunQuery) -> tuple[list[str], list[Any]]:

@@ -9,8 +9,9 @@ from typing import Literal, get_args
 
 from labctl.errors import ConfigurationError
 
-Status = Literal["running", "finished", "failed", "aborted", "interrupted"]
+Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted", "interrupted"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+WITH_WRITER: tuple[Status, ...] = ("running", "paused")  # the run has not ended, its process lives
 BARE = "bare"
 _DAYS_AGO = re.compile(r"(\d{1,5})d")
 
@@ -24,7 +25,7 @@ class RunQuery:
         cell: The cell's id.
         coating: Material of its coating, as "Li3InCl6"; "bare" for cells without one.
         station: Name of the station.
-        status: One of "running", "finished", "failed", "aborted", "interrupted".
+        status: One of "running", "paused", "finished", "stopped", "failed", "aborted", "interrupted".
         tag: One of the `tags` of the start document.
         since: Started at this time or later.
         until: Started before this time.

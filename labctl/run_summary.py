@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from labctl.run_query import BARE, Status
+from labctl.run_query import BARE, WITH_WRITER, Status
 
 _STATUS: dict[str, Status] = {"success": "finished", "fail": "failed", "abort": "aborted"}
 _POINTS_STREAM = "timeseries"
@@ -26,8 +26,9 @@ class RunSummary:
         plan_name: The plan, or "" if the start document names none.
         cell_id: Id of the cell, or "".
         station: Name of the station, or "".
-        status: "running" while its writer lives, "interrupted" when it died without a stop document (one that
-            was added later does not change that), else what the stop document says.
+        status: "running" or "paused" while its writer lives, "interrupted" when it died without a stop
+            document (one that was added later does not change that), "stopped" when a person stopped it
+            before its protocol's end, else what the stop document says.
         points: Rows of `timeseries`; while there is no stop document, up to the last row written.
         reason: The stop document's reason, or "".
         coating: Material of the cell's coating, "bare" if it has none, "" if the run names no cell record.
@@ -47,6 +48,11 @@ class RunSummary:
     coating: str = ""
     tags: tuple[str, ...] = ()
     source: Literal["journal", "tiled"] = "journal"
+
+    @property
+    def has_writer(self) -> bool:
+        """Whether the run has not ended and its process lives."""
+        return self.status in WITH_WRITER
 
     @property
     def start_time(self) -> datetime:
@@ -69,11 +75,11 @@ def summarise(
         directory: Named by the run's uid.
         start: Its start document, or what is known of it.
         stop: Its stop document, None if there is none: then `status` and `points` count.
-        status: "running" or "interrupted".
+        status: "running", "paused" or "interrupted".
         points: Rows of `timeseries` so far.
         source: Where the documents come from.
     """
-    cell, station = start.get("cell"), start.get("station")
+    cell = start.get("cell")
     tags = start.get("tags", ())
     counts = (stop or {}).get("num_events")
     counted = counts.get(_POINTS_STREAM, 0) if isinstance(counts, dict) else 0
@@ -83,7 +89,7 @@ def summarise(
         start_unix_second=start_unix_second(start),
         plan_name=str(start.get("plan_name", "")),
         cell_id=str(cell.get("id", "") if isinstance(cell, dict) else cell or ""),
-        station=str(station.get("name", "") if isinstance(station, dict) else station or ""),
+        station=station_name(start),
         status=status if stop is None else status_of_stop(stop),
         points=int(counted or 0) if stop is not None else points,
         reason=str((stop or {}).get("reason", "")),
@@ -97,7 +103,15 @@ def status_of_stop(stop: dict[str, Any]) -> Status:
     """What a stop document says of its run; one that was added after a crash says "interrupted"."""
     if stop.get("recovered") is True:
         return "interrupted"
+    if stop.get("stopped") is True:
+        return "stopped"
     return _STATUS.get(str(stop.get("exit_status")), "failed")
+
+
+def station_name(start: dict[str, Any]) -> str:
+    """Name of the station in a start document, or ""."""
+    station = start.get("station")
+    return str(station.get("name", "") if isinstance(station, dict) else station or "")
 
 
 def start_unix_second(start: dict[str, Any]) -> float:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from labctl.errors import ConfigurationError
-from labctl.journal_ends import count_points, first_document, stop_document
+from labctl.journal_ends import count_points, first_document, is_paused, last_step, stop_document
 from labctl.journal_format import LOCK_NAME
 from labctl.platform import is_locked
 from labctl.recovery import is_run_directory, run_names
+from labctl.run_end import as_it_ended
 from labctl.run_index import RunIndex
 from labctl.run_query import RunQuery, Status
 from labctl.run_summary import RunSummary, summarise, words_of
@@ -43,8 +44,12 @@ def _look(directory: Path) -> tuple[RunSummary, str, bool] | None:
 def _look_closely(directory: Path, start: dict[str, Any]) -> tuple[RunSummary, str, bool]:
     alive = is_locked(directory / LOCK_NAME)  # before the end is looked for: a run may end in between
     stop = stop_document(directory)
+    if stop is not None:
+        stop = as_it_ended(start, stop, lambda: last_step(directory))
     points = count_points(directory) if stop is None else 0
-    status: Status = "running" if alive else "interrupted"
+    status: Status = "interrupted"
+    if alive:
+        status = "paused" if is_paused(directory) else "running"
     summary = summarise(directory, start, stop, status=status, points=points)
     return summary, words_of(start, stop), stop is not None
 

@@ -44,7 +44,13 @@ class Measurement:
 
     def __iter__(self) -> Generator[Msg, Any, str]:
         """The messages of one run."""
-        execution = Execution(self._cycler, self.protocol, self._environment, self.resumption)
+        execution = Execution(
+            self._cycler,
+            self.protocol,
+            self._environment,
+            self.resumption,
+            estimated_steps=self.estimate.steps,
+        )
         return bpp.contingency_wrapper(
             execution.measure(self.metadata), except_plan=execution.note_failure, final_plan=execution.finish
         )

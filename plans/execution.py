@@ -14,6 +14,7 @@ from devices.columns import ENVIRONMENT, STEPS
 from devices.protocols import Cycler, Environment
 from devices.rows import RowDevice, row_device
 from devices.techniques import Impedance, OpenCircuit, Program, Sampling, StepResult
+from labctl.run_end import stopped_reason
 from plans.drain import collect, drain, settle
 from plans.environment_steps import abandon, begin, settle_environment
 from plans.protocol import Protocol
@@ -42,8 +43,11 @@ class Execution:
         protocol: Protocol,
         environment: Environment | None,
         resumption: Resumption = NOTHING_DONE,
+        *,
+        estimated_steps: int,
     ) -> None:
         self._cycler, self._environment = cycler, environment
+        self._estimated_steps = estimated_steps
         self._limits = protocol.limits
         self._course = Course(protocol)
         self._resumption = resumption
@@ -53,12 +57,13 @@ class Execution:
         self._flyers = {"timeseries": cycler.dc, "impedance": cycler.eis}
         self._next_step_count = 1
         self._next_spectrum_count = 1
+        self._path, self._steps_passed = "", 0  # of the protocol's present visit; its steps before that
         self._visit: Visit | None = None
         self._rows_written = 0
         self._steps_over = 0  # of the present program, before its streams were last collected
         self._environment_moves: Any = None
         self._run_open = False
-        self._completed = False
+        self._completed = self._stopped = False
         self._failure: str | None = None
         self._uid = ""
 
@@ -81,11 +86,13 @@ class Execution:
         visit = next(progress, None)
         resumed = self._resumption is NOTHING_DONE
         while visit is not None:
+            self._path = visit.path
             outcome = None if resumed else self._resumption.outcome(visit)
             if outcome is None:
                 yield from bps.checkpoint()  # only here, with the circuit open
                 outcome = yield from (self._perform(visit) if resumed else self._take_up(visit))
                 resumed = True
+            self._steps_passed += len(visit.techniques) or 1
             visit = next_visit(progress, outcome)
 
     def _perform(self, visit: Visit) -> MsgGenerator[list[StepResult]]:
@@ -207,6 +214,7 @@ class Execution:
     # ---- ends
     def note_failure(self, error: Exception) -> MsgGenerator[None]:
         """Remember, in the instrument's own words, what ended the run."""
+        self._stopped = isinstance(error, RequestStop)
         if not isinstance(error, RequestAbort | RequestStop):
             cause = error.__cause__ if isinstance(error, FailedStatus) and error.__cause__ else error
             self._failure = str(cause) or type(cause).__name__
@@ -226,7 +234,18 @@ class Execution:
             yield from bps.close_run(exit_status="success", reason="; ".join(self._course.notes))
         elif self._failure is not None:
             yield from bps.close_run(exit_status="fail", reason=self._failure)
-        # aborted or stopped: the RunEngine closes the run and knows why
+        elif self._stopped:  # which the RunEngine would call a success
+            reasons = [self._stopped_at(), *self._course.notes]
+            yield from bps.close_run(exit_status="abort", reason="; ".join(reasons))
+        # aborted: the RunEngine closes the run and knows why
+
+    def _stopped_at(self) -> str:
+        """At which step of the protocol it was stopped."""
+        visit, within = self._visit, 0
+        if visit is not None and visit.techniques and visit.path == self._path:
+            over = sum(result.finished for result in self._cycler.results)
+            within = min(over, len(visit.techniques) - 1)
+        return stopped_reason(self._steps_passed + 1 + within, self._estimated_steps)
 
 
 def _write(row: RowDevice) -> MsgGenerator[None]:

@@ -88,16 +88,22 @@ def ancestry_of(uid: str, directory: Path, *, close: bool = True) -> list[RunTab
         ConfigurationError: the run goes on, has finished, or one of its ancestors is not there.
     """
     summary = find_run(directory, uid)
-    if summary.status == "running":
-        raise ConfigurationError("labctl resume", "run", summary.uid, "it is still running")
-    if summary.status == "finished":
-        raise ConfigurationError("labctl resume", "run", summary.uid, "it has finished: nothing is left")
+    if summary.has_writer:
+        still = "still running" if summary.status == "running" else "paused, not ended: RE.resume() goes on"
+        raise ConfigurationError("labctl resume", "run", summary.uid, f"it is {still}")
     if summary.status == "interrupted" and close:
         recover(directory)
     ancestry = [_tables_of(summary)]
+    if summary.status == "finished" and not _may_have_been_stopped(ancestry[0]):
+        raise ConfigurationError("labctl resume", "run", summary.uid, "it has finished: nothing is left")
     while (parent := ancestry[0].start.get("parent_uid")) and len(ancestry) < _MOST_GENERATIONS:
         ancestry.insert(0, _tables_of(find_run(directory, str(parent))))
     return ancestry
+
+
+def _may_have_been_stopped(run: RunTables) -> bool:
+    """Whether a run counts as finished only because nothing is known: the executor looks what is left."""
+    return "protocol" in run.start and (run.stop or {}).get("protocol_completed") is not True
 
 
 def _tables_of(summary: RunSummary) -> RunTables:

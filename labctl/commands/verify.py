@@ -19,7 +19,7 @@ def verify_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
     """Compare, after what is on its way has arrived; 1 when there are differences."""
     with Store(existing_data(data)) as store:
         uid = store.resolve(reference)
-        if store.summary(uid).status != "running":
+        if not store.summary(uid).has_writer:
             store.wait_until_shipped(uid, _SHIPPED_WITHIN_SECOND)
         found = verify_run(store, uid)
         letters = store.refused(uid)

@@ -55,7 +55,7 @@ def open_replay(
     store = Store(directory)
     full_uid = store.resolve(uid)
     read = partial(store.documents, full_uid, source=source)  # type: ignore[arg-type]  # checked above
-    goes_on = store.summary(full_uid).status == "running"
+    goes_on = store.summary(full_uid).has_writer
     return run_replay(
         read,
         speed=factor,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from labctl.live.model import RunModel
 from labctl.live.text import ampere_parts, counted, volt_parts
 from labctl.progress import duration_text
+from labctl.run_end import as_it_ended
 from labctl.run_summary import status_of_stop
 
 State = Literal[
@@ -19,6 +20,7 @@ State = Literal[
     "paused",
     "tripped",
     "finished",
+    "stopped",
     "aborted",
     "interrupted",
     "failed",
@@ -31,6 +33,7 @@ STATE_TEXT: dict[State, str] = {
     "paused": "paused",
     "tripped": "tripped",
     "finished": "finished",
+    "stopped": "stopped",
     "aborted": "aborted",
     "interrupted": "interrupted",
     "failed": "failed",
@@ -44,6 +47,7 @@ STATE_SIGN: dict[State, str] = {
     "paused": "❚❚",
     "tripped": "◆",
     "finished": "✔",
+    "stopped": "□",
     "aborted": "■",
     "interrupted": "▲",
     "failed": "✖",
@@ -124,7 +128,7 @@ def _progress(model: RunModel, state: State, pace: float | None) -> str:
 
 def _state(model: RunModel, now: float, writer_alive: bool, replayed: bool) -> State:
     if model.stop is not None:
-        state = status_of_stop(model.stop)
+        state = status_of_stop(as_it_ended(model.start or {}, model.stop, lambda: model.last.get("steps")))
         return "tripped" if model.tripped and state != "finished" else state
     if replayed:
         return "replay"

@@ -59,6 +59,7 @@ class Theme:
             "waiting": self.muted,
             "stale": self.warning,
             "paused": self.warning,
+            "stopped": self.warning,
             "aborted": self.warning,
         }
         return kinds.get(state, self.bad)

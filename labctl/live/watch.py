@@ -121,7 +121,7 @@ class Lookout:
             everything = list_runs(self._data)
             self._count, self._listed_at = len(everything), now
             return newest_runs(everything)
-        return tuple(summary_of(run.directory) if run.status == "running" else run for run in self._runs)
+        return tuple(summary_of(run.directory) if run.has_writer else run for run in self._runs)
 
     def _read(self, runs: Sequence[RunSummary]) -> dict[str, Reading]:
         self._pulses = {run.uid: self._pulses.get(run.uid) or Pulse(run.directory) for run in runs}
@@ -149,7 +149,7 @@ def channels(runs: Sequence[RunSummary]) -> list[RunSummary]:
 
 def newest(runs: Sequence[RunSummary]) -> RunSummary | None:
     """The run to open on: the newest that runs, else the newest."""
-    return next((run for run in runs if run.status == "running"), runs[0] if runs else None)
+    return next((run for run in runs if run.has_writer), runs[0] if runs else None)
 
 
 def successor(shown_uid: str, runs: Sequence[RunSummary]) -> RunSummary | None:
@@ -159,7 +159,7 @@ def successor(shown_uid: str, runs: Sequence[RunSummary]) -> RunSummary | None:
         return newest(runs) if not shown_uid else None
     newer = [run for run in runs if run.start_unix_second > shown.start_unix_second]
     same = [run for run in newer if run.station == shown.station]
-    return newest(same) or (newest(newer) if shown.status != "running" else None)
+    return newest(same) or (newest(newer) if not shown.has_writer else None)
 
 
 def state_of(run: RunSummary) -> State:
@@ -172,7 +172,7 @@ def state_now(run: RunSummary, reading: Reading, now_unix_second: float) -> Stat
     state = state_of(run)
     if reading.tripped and state not in ("finished", "interrupted"):
         return "tripped"
-    if state != "running":
+    if not run.has_writer:
         return state
     if reading.paused:
         return "paused"

@@ -18,7 +18,7 @@ from labctl.run_summary import RunSummary, start_unix_second, summarise
 from labctl.store.connection import is_loopback
 from labctl.store.service import ServiceInfo
 
-_EXIT_STATUS = {"finished": "success", "failed": "fail", "aborted": "abort"}
+_EXIT_STATUS = {"finished": "success", "failed": "fail", "aborted": "abort", "stopped": "abort"}
 _PAGE = 100
 _ANSWER_SECOND = 30.0
 _WORD = re.compile(r"[\w.-]*\w")
@@ -27,7 +27,8 @@ _WORD = re.compile(r"[\w.-]*\w")
 def search_runs(client: Any, query: RunQuery) -> Any:
     """The runs that meet the query, as a stock Tiled client; words are found whole, not in parts.
 
-    Of runs without a stop document Tiled cannot tell running from interrupted ones: both are found by either.
+    Of runs without a stop document Tiled cannot tell running, paused and interrupted ones: all are found by
+    each.
     Interrupted runs that were closed since have one, and are found by its `recovered`.
     """
     for condition in _queries(query):
@@ -44,6 +45,7 @@ def _queries(query: RunQuery, *, closed_since: bool = False) -> Iterator[Any]:
     elif query.status in _EXIT_STATUS:
         yield Key("stop.exit_status") == _EXIT_STATUS[query.status]
         yield KeyPresent("stop.recovered", exists=False)
+        yield KeyPresent("stop.stopped", exists=query.status == "stopped")
     elif query.status is not None:
         yield KeyPresent("stop.exit_status", exists=False)
     if query.tag is not None:

@@ -60,7 +60,7 @@ def verify_run(store: Store, reference: str) -> Verification:
         raise ConfigurationError(
             str(store.data_directory), "run", uid, "its journal is not there; nothing to compare Tiled with"
         )
-    comparison = _Comparison(is_running=summary_of(directory).status == "running")
+    comparison = _Comparison(is_running=summary_of(directory).has_writer)
     comparison.run(_journal(directory, comparison.differ), store.documents(uid, "tiled"))
     return Verification(uid, comparison.equal, comparison.waiting, tuple(comparison.differences))
 

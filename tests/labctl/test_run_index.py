@@ -206,7 +206,7 @@ def test_what_is_no_date_is_refused_with_what_is_allowed(text: str) -> None:
 
 
 def test_conditions_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="status = 'done': allowed are running, finished"):
+    with pytest.raises(ConfigurationError, match="status = 'done': allowed are running, paused, finished"):
         RunQuery(status="done")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"since = .* a time with its time zone"):
         RunQuery(since=datetime(2026, 1, 1))

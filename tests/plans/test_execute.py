@@ -209,7 +209,36 @@ def test_a_paused_pulse_and_rest_is_flagged_rested_after_and_not_repeated(
     assert_unique_and_ordered(documents)
 
 
-@pytest.mark.parametrize(("way", "exit_status"), [("abort", "abort"), ("stop", "success"), ("halt", "abort")])
+@pytest.mark.parametrize(
+    ("protocol", "programs", "kickoffs", "steps"),
+    [(LONG_PULSE, 2, 0, ["0", "0"]), (PULSE_AND_REST, 3, 2, ["0.0", "0.rest", "1.0", "1.1"])],
+    ids=["what is left of a pulse", "a rest and the next pulse"],
+)
+def test_what_was_sent_before_a_pause_is_not_sent_again_after_it(
+    open_sim, documents: Documents, protocol: Protocol, programs: int, kickoffs: int, steps: list[str]
+) -> None:
+    """The RunEngine would replay all messages since the last checkpoint, `kickoff` among them."""
+    session = open_sim(speed=PACE)
+    session.RE.subscribe(documents)
+    sent: list[str] = []
+    session.RE.msg_hook = lambda message: sent.append(message.command)
+    thread, _ = run_until_closed(session, run_protocol(session.cycler, protocol, cell=session.cell))
+    session.RE.request_pause()
+    thread.join(20)
+    before = len(sent)
+    session.bench.set_speed("max")
+    session.RE.resume()
+    record = session.bench.record()
+    starts = [entry for entry in record if entry["kind"] == "program" and entry["state"] == "start"]
+    assert len(starts) == programs, "the instrument has been started so many times in all"
+    closed = [entry["closed"] for entry in record if entry["kind"] == "circuit"]
+    assert closed == [True, False, True, False], "current flowed before the pause and after it, and no more"
+    assert sent[before:].count("kickoff") == kickoffs
+    assert_unique_and_ordered(documents)
+    assert documents.stream("steps")["protocol_step"] == steps
+
+
+@pytest.mark.parametrize(("way", "exit_status"), [("abort", "abort"), ("stop", "abort"), ("halt", "abort")])
 def test_ending_a_run_in_mid_pulse_opens_the_circuit_and_keeps_the_rows(
     open_sim, documents: Documents, way: str, exit_status: str
 ) -> None:

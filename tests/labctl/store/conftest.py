@@ -110,8 +110,9 @@ class RunWriter:
         """Go back, so that the next rows repeat seq_nums, as a rewound plan does."""
         self._next[stream] -= rows
 
-    def stop(self) -> dict[str, Any]:
-        stop = {**self._run.compose_stop(), "num_events": {k: n - 1 for k, n in self._next.items()}}
+    def stop(self, exit_status: str = "success", reason: str = "") -> dict[str, Any]:
+        composed = self._run.compose_stop(exit_status=exit_status, reason=reason)  # type: ignore[arg-type]
+        stop = {**composed, "num_events": {k: n - 1 for k, n in self._next.items()}}
         self._journal("stop", stop)
         self._journal.close()
         return stop

@@ -136,3 +136,22 @@ def test_without_the_store_it_is_said_what_may_be_missing(
     (tmp_path / "store" / "catalogue.db").write_bytes(b"")
     show_runs(tmp_path, limit=5, as_json=False)
     assert "runs whose journals are gone are not listed" in capsys.readouterr().out
+
+
+def test_stopped_and_aborted_runs_are_told_apart_in_tiled_too(served: Store) -> None:
+    """The runs of this test have lost their journals: only Tiled has them."""
+    from tests.labctl.store.conftest import RunWriter
+
+    uids = {}
+    for state, reason in (("stopped", "stopped at step 33 of 453"), ("aborted", "aborted by SIGTERM")):
+        run = RunWriter(served.data_directory, plan_name="ending", protocol={"name": "p", "items": []})
+        run.stream()
+        run.page(3)
+        run.stop("abort", reason)
+        assert served.wait_until_shipped(run.uid, 30)
+        run.directory.rename(served.data_directory / f"archived-{run.uid}")
+        uids[state] = run.uid
+    for state, uid in uids.items():
+        query = RunQuery(plan_name="ending", status=state)  # type: ignore[arg-type]
+        assert [(run.uid, run.status, run.source) for run in served.runs(query)] == [(uid, state, "tiled")]
+        assert list(served.search(plan_name="ending", status=state)) == [uid]
