@@ -10,7 +10,7 @@ from typing import Any
 
 from devices.instrument import Instrument
 from devices.protocols import Identity
-from labctl.errors import InstrumentError, TransportError
+from labctl.errors import MAY_BE_CLOSED, InstrumentError, TransportError
 
 OPEN_WITHIN_SECOND = 2.0
 _RECONNECT_PAUSES_SECOND = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)  # before each attempt
@@ -124,7 +124,7 @@ class CircuitInstrument(Instrument):
         except TimeoutError:
             if not attempt.late:
                 attempt.late = True
-                self._alarm_circuit("could not be opened: the instrument does not answer")
+                self._alarm_not_opened("the instrument does not answer")
 
     def _attempt_to_open(self) -> OpeningAttempt | None:
         """The attempt under way, or a new one that begins when the reader thread is free; None: no reader."""
@@ -144,13 +144,16 @@ class CircuitInstrument(Instrument):
                 self._make_safe()
         except Exception as error:  # noqa: BLE001 - whatever it is, the circuit may be closed
             try:
-                self._alarm_circuit(f"could not be opened: {str(error) or type(error).__name__}")
+                self._alarm_not_opened(str(error) or type(error).__name__)
             finally:
                 attempt.done.set_exception(error)
             return
         if attempt.late:
             self._alarm_circuit("is open after all")
         attempt.done.set_result(None)
+
+    def _alarm_not_opened(self, reason: str) -> None:
+        self._alarm_circuit(f"could not be opened: {reason}; it {MAY_BE_CLOSED}")
 
     def _alarm_circuit(self, action: str) -> None:
         self._alarm(kind="circuit", source=self.name, value=nan, limit=nan, action=action)
