@@ -19,7 +19,7 @@ def first_document(directory: Path) -> dict[str, Any]:
     """The start document; if it is damaged, what is known without it; nothing if none was written yet."""
     path = segments(directory)[0]
     with path.open("rb") as file:
-        line = file.readline(LINE_LIMIT_BYTE)
+        line = file.readline(LINE_LIMIT_BYTE + 1)  # and its newline
         file_time = os.fstat(file.fileno()).st_mtime
     try:
         record = decode(line.removesuffix(b"\n"))
@@ -60,7 +60,8 @@ def count_points(directory: Path) -> int:
 def _point_descriptors(directory: Path) -> list[bytes]:
     found = []
     with segments(directory)[0].open("rb") as file:
-        while file.tell() < _HEAD_LIMIT_BYTE and (line := file.readline(LINE_LIMIT_BYTE)):
+        limit_byte = len(file.readline(LINE_LIMIT_BYTE + 1)) + _HEAD_LIMIT_BYTE  # behind the start document
+        while file.tell() < limit_byte and (line := file.readline(LINE_LIMIT_BYTE + 1)):
             if not line.startswith(b'{"name":"descriptor"'):
                 continue
             try:
