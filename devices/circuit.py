@@ -9,7 +9,7 @@ from typing import Any
 
 from devices.instrument import Instrument
 from devices.protocols import Identity
-from labctl.errors import InstrumentError, TransportError
+from labctl.errors import MAY_BE_CLOSED, InstrumentError, TransportError
 from labctl.host_time import HOST
 
 OPEN_WITHIN_SECOND = 2.0
@@ -124,11 +124,12 @@ class CircuitInstrument(Instrument):
         if HOST.done_within(attempt.done, left_second) or attempt.told:
             return
         attempt.told, attempt.late = True, self._circuit_maybe_closed
-        self._alarm_circuit(
-            "was not seen to open: the instrument does not answer"
-            if attempt.late
-            else "is open; what was measured before is still on its way, and may come too late for the record"
-        )
+        if attempt.late:
+            self._alarm_not_opened("the instrument does not answer")
+        else:
+            self._alarm_circuit(
+                "is open; what was measured before is still on its way, and may come too late for the record"
+            )
 
     def _attempt_to_open(self) -> OpeningAttempt | None:
         """The attempt under way, or a new one that begins when the reader thread is free; None: no reader."""
@@ -148,13 +149,16 @@ class CircuitInstrument(Instrument):
                 self._make_safe()
         except Exception as error:  # noqa: BLE001 - whatever it is, the circuit may be closed
             try:
-                self._alarm_circuit(f"was not seen to open: {str(error) or type(error).__name__}")
+                self._alarm_not_opened(str(error) or type(error).__name__)
             finally:
                 attempt.done.set_exception(error)
             return
         if attempt.late:
             self._alarm_circuit("is open after all")
         attempt.done.set_result(None)
+
+    def _alarm_not_opened(self, reason: str) -> None:
+        self._alarm_circuit(f"was not seen to open: {reason}; it {MAY_BE_CLOSED}")
 
     def _alarm_circuit(self, action: str) -> None:
         self._alarm(kind="circuit", source=self.name, value=nan, limit=nan, action=action)

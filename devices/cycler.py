@@ -89,6 +89,10 @@ class CyclerDevice(CircuitInstrument):
         """The cell's voltage (V), measured without current."""
         raise NotImplementedError
 
+    def _without_host(self) -> str:
+        """What becomes of a program while no host reaches the instrument, for alarms."""
+        return "whether its program goes on is not known"
+
     # ---- for people and for the start document
     def measure_rest_voltage(self) -> float:
         """Cell voltage (V) at open circuit, measured now.
@@ -195,7 +199,7 @@ class CyclerDevice(CircuitInstrument):
         self.cell_on.put(int(self._circuit_maybe_closed))
         run.close()
         if isinstance(failure, TransportError):
-            action = f"the program goes on by itself, within its limits; connecting anew ({failure})"
+            action = f"current may still flow: {self._without_host()}; connecting anew to stop it ({failure})"
             self._alarm(kind="link", source=self.name, value=nan, limit=nan, action=action)
         if failure is not None or not course.paused:
             course.settle(failure)

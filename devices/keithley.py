@@ -91,6 +91,13 @@ class Keithley2450(CyclerDevice):
         """Conditions of the prepared program that the host evaluates, because the instrument cannot."""
         return self._compiled.host_checked if self._compiled is not None else ()
 
+    def _without_host(self) -> str:
+        ends = f", but not to the ends that the host checks ({', '.join(self.host_checked)})"
+        return (
+            f"a trigger model that runs goes on within its limits{ends if self.host_checked else ''}; "
+            "if none runs, the output stays as it is"
+        )
+
     # ---- connection; in the reader thread
     def _open_port(self) -> Identity:
         return self._link.open(ours=self._identity is not None)
@@ -103,14 +110,24 @@ class Keithley2450(CyclerDevice):
             if self.take_over:
                 self._link.send_off()
             raise
-        if not self.take_over and (running or self._link.ask("OUTP?") != "0"):
-            raise InstrumentError(
-                f"{self.prefix}: a program is running on the instrument, or its output is on; a program ends "
-                "by itself at its limits, and `labctl run` would stop it"
-            )
+        if not self.take_over:
+            self._require_idle(running)
         if self._identity is None:
             self.found_clock_second, self.found_running = self._clock.now(), running
         self._resynchronise()
+
+    def _require_idle(self, running: bool) -> None:
+        if running:
+            raise InstrumentError(
+                f"{self.prefix}: a program is running on the instrument; while its trigger model runs, one "
+                "of labctl's ends by itself at its limits; `labctl off STATION` ends it now, as `labctl run` "
+                "would"
+            )
+        if self._link.ask("OUTP?") != "0":
+            raise InstrumentError(
+                f"{self.prefix}: the output is on and no trigger model is running: nothing on the instrument "
+                "will switch it off; `labctl off STATION` does, as `labctl run` would"
+            )
 
     def _resynchronise(self) -> None:
         self._disarm()

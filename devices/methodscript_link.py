@@ -57,8 +57,9 @@ class MethodScriptLink:
         try:
             if not take_over and self.script_runs():
                 raise InstrumentError(
-                    f"{self.address}: a program is running on the instrument; it ends by itself at "
-                    "its limits, and `labctl run` would stop it"
+                    f"{self.address}: a program is running on the instrument; one of labctl's ends by itself "
+                    "at its limits, unless it stops with a run-time error, which leaves the cell on; `labctl "
+                    "off STATION` ends it now, as `labctl run` would"
                 )
             self.resynchronise()
             return self._identify()

@@ -72,6 +72,12 @@ class PalmSens(CyclerDevice):
             raise DeviceError(f"{self.name}: not connected")
         return model
 
+    def _without_host(self) -> str:
+        return (
+            "a script that runs goes on within its limits, unless it stops with a run-time error, which "
+            "leaves the cell on, or waits for its output to be read"
+        )
+
     # ---- in the reader thread
     def _open_port(self) -> Identity:
         """A script that runs there is ended: while it runs the instrument does not say who it is."""

@@ -135,7 +135,7 @@ def quiet_errors(shell: Any) -> None:
     told = (RunEngineInterrupted, FailedStatus, LabctlError, ValidationError, RuntimeError)
 
     def tell(shell: Any, kind: type, error: BaseException, trace: Any, **options: Any) -> None:
-        line = _line_of(error, shell.user_ns.get("RE"))
+        line = _line_of(error, shell.user_ns.get("RE"), shell.user_ns.get("session"))
         if line is None:
             shell.showtraceback((kind, error, trace), **options)
         else:
@@ -144,20 +144,21 @@ def quiet_errors(shell: Any) -> None:
     shell.set_custom_exc(told, tell)
 
 
-def _line_of(error: BaseException, engine: Any) -> str | None:
+def _line_of(error: BaseException, engine: Any, session: object) -> str | None:
     """What is told of an error; None where its traceback is worth seeing."""
     from bluesky.utils import FailedStatus, RunEngineInterrupted
     from pydantic import ValidationError
 
-    from labctl.errors import LabctlError
+    from labctl.errors import MAY_BE_CLOSED, LabctlError
     from labctl.plan_refusals import refusal
 
+    state = session.circuit_state if isinstance(session, Session) else f"the circuit {MAY_BE_CLOSED}"
     if isinstance(error, RunEngineInterrupted):
-        return f"interrupted, the circuit is open: {_WHEN_PAUSED}"
+        return f"interrupted, {state}: {_WHEN_PAUSED}"
     if isinstance(error, ValidationError):
         return refusal(error, load_plan(error.title) if error.title in plan_names() else None)
     if isinstance(error, FailedStatus):
-        return str(error.__cause__ or error)
+        return f"{error.__cause__ or error}; {state}"
     if isinstance(error, LabctlError):
         return str(error)
     return _out_of_turn(error, engine)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+MAY_BE_CLOSED = "may still be closed: open it with `labctl off STATION`"  # of a circuit not seen to be open
+
 
 class LabctlError(Exception):
     """Base of all errors that labctl raises on purpose."""

@@ -88,9 +88,9 @@ class Journal:
         """Write one document.
 
         Raises:
-            JournalError: It cannot be written, or it is a descriptor with a data key that can be no column,
-                or the disk is full, or an earlier document could not be brought to the medium: these two are
-                told once.
+            JournalError: It cannot be written, or not be read again, or it is a descriptor with a data key
+                that can be no column, or the disk is full, or an earlier document could not be brought to
+                the medium: these two are told once.
         """
         if name == "start":
             self._start(doc)

@@ -23,7 +23,7 @@ def first_document(directory: Path) -> dict[str, Any]:
     """The start document; if it is damaged, what is known without it; nothing if none was written yet."""
     path = segments(directory)[0]
     with io.BufferedReader(open_regular(path, follow=False)) as file:
-        line = file.readline(LINE_LIMIT_BYTE)
+        line = file.readline(LINE_LIMIT_BYTE + 1)  # and its newline
         file_time = os.fstat(file.fileno()).st_mtime
     try:
         record = decode(line.removesuffix(b"\n"))
@@ -96,7 +96,8 @@ def _row(line: bytes) -> dict[str, Any]:
 def _point_descriptors(directory: Path) -> list[bytes]:
     found = []
     with io.BufferedReader(open_regular(segments(directory)[0], follow=False)) as file:
-        while file.tell() < _HEAD_LIMIT_BYTE and (line := file.readline(LINE_LIMIT_BYTE)):
+        limit_byte = len(file.readline(LINE_LIMIT_BYTE + 1)) + _HEAD_LIMIT_BYTE  # behind the start document
+        while file.tell() < limit_byte and (line := file.readline(LINE_LIMIT_BYTE + 1)):
             if not line.startswith(b'{"name":"descriptor"'):
                 continue
             try:

@@ -20,7 +20,7 @@ from labctl.errors import JournalError
 from labctl.files import is_regular
 from labctl.printable import printable
 
-LINE_LIMIT_BYTE = 32 * 1024 * 1024
+LINE_LIMIT_BYTE = 32 * 1024 * 1024  # without its newline; longer ones are neither written nor read
 LOCK_NAME = "writer.lock"
 _SUFFIX = re.compile(rb',"crc":"([0-9a-f]{8})"}')
 _SUFFIX_LENGTH = 18
@@ -66,13 +66,25 @@ def encode(name: str, doc: dict[str, Any], **beside: Any) -> bytes:
     """One line, newline included; `beside` goes next to name and doc, inside the CRC.
 
     Raises:
-        JournalError: A value is neither JSON nor numpy; the message says where in the document.
+        JournalError: A value is neither JSON nor numpy, and the message says where in the document; or the
+            line would be longer than `LINE_LIMIT_BYTE`.
     """
     try:
         body = _dumps({"name": name, "doc": doc, **beside})
     except TypeError as error:
         raise JournalError(f"{name} document: {_culprit(doc) or error}") from error
+    length = len(body) - 1 + _SUFFIX_LENGTH
+    if length > LINE_LIMIT_BYTE:
+        raise JournalError(f"{name} document: {_too_long(doc, length)}")
     return b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+
+
+def _too_long(doc: dict[str, Any], length_byte: int) -> str:
+    largest = max(doc, key=lambda key: len(_dumps(doc[key])))
+    return (
+        f"it has {length_byte / 1e6:.4g} MB, but at most {LINE_LIMIT_BYTE / 1e6:.4g} MB ({LINE_LIMIT_BYTE} "
+        f"bytes) can be read again; its largest part, {largest}, has {len(_dumps(doc[largest])) / 1e6:.4g} MB"
+    )
 
 
 def _dumps(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from labctl import __version__
 from labctl.cell import Cell
 from labctl.clock import Clock, MonotonicClock
 from labctl.config import NO_ADDRESS, Station
-from labctl.errors import ConfigurationError, DeviceError, PortInUseError
+from labctl.errors import MAY_BE_CLOSED, ConfigurationError, DeviceError, PortInUseError
 from labctl.host_time import HOST
 from labctl.journal import Journal
 from labctl.plugins import installed_versions, load_bench, load_driver
@@ -46,6 +46,12 @@ class Session:
     def environment(self) -> Any | None:
         """The station's heated pressure cell, None without one."""
         return self.devices.get("environment")
+
+    @property
+    def circuit_state(self) -> str:
+        """Whether the circuit is open, as far as the cycler knows, and what to do if it is not."""
+        closed = getattr(self.cycler, "cell_on", None)
+        return f"the circuit {MAY_BE_CLOSED}" if closed is None or closed.get() else "the circuit is open"
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from bluesky import preprocessors as bpp
 
 from devices.protocols import Cycler, Environment
 from labctl.cell import Cell
-from labctl.errors import ProtocolError
+from labctl.errors import JournalError, ProtocolError
+from labctl.journal_format import encode
 from plans import environment_steps
 from plans.dry_run import dry_run, visits
 from plans.estimate_text import describe
@@ -92,7 +93,8 @@ def run_protocol(
         resumption: what an interrupted run has done of the same protocol already.
 
     Raises:
-        ProtocolError: a step is outside the limits; nothing has moved.
+        ProtocolError: a step is outside the limits, or protocol and metadata are more than a journal takes;
+            nothing has moved.
     """
     protocol = protocol.resolved(cell)
     check_environment = None
@@ -115,7 +117,16 @@ def run_protocol(
         **resumption.metadata,
         **(metadata or {}),
     }
+    _refuse_what_no_journal_takes(start)
     return Measurement(cycler, protocol, estimate, start, environment, resumption)
+
+
+def _refuse_what_no_journal_takes(start: dict[str, Any]) -> None:
+    """The journal would refuse it as well, but with the circuit in use already."""
+    try:
+        encode("start", start)
+    except JournalError as error:
+        raise ProtocolError(str(error)) from error
 
 
 def _refuse_environment_steps(protocol: Protocol, cell: Cell) -> None:

@@ -12,6 +12,7 @@ from devices.protocols import Cycler, Environment
 from devices.techniques import REST_SAMPLING, ConstantCurrent, OpenCircuit, Sampling
 from labctl.cell import Cell
 from labctl.errors import ProtocolError
+from plans.blocks import stated
 from plans.execute import Measurement, run_protocol
 from plans.protocol import Gapless, Item, Loop, Mark, Protocol
 
@@ -67,6 +68,7 @@ def gitt(
     Example:
         >>> RE(gitt(cycler, cell=cell, pulses=2, rest_second=60, direction="charge"))
     """
+    asked = stated(locals())
     current = cell.current(rate)
     limits = cell.limits
     high = limits.voltage_max_volt if voltage_max_volt is None else voltage_max_volt
@@ -102,4 +104,4 @@ def gitt(
     if direction in ("discharge", "both"):
         items.append(titration(-1, low))
     protocol = Protocol(name="gitt", items=tuple(items))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)

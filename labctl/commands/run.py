@@ -150,10 +150,11 @@ def run_measurement(session: Session, measurement: Any) -> int:
             session.RE(measurement)
         except FailedStatus as error:
             cause = error.__cause__ or error
-            done(f"run {session.journal.run_uid} failed: {cause}")
+            done(f"run {session.journal.run_uid} failed: {cause}; {session.circuit_state}")
             return 1
         except RunEngineInterrupted:
-            done(f"run {session.journal.run_uid} ended early: {request.reason or 'interrupted'}")
+            reason = request.reason or "interrupted"
+            done(f"run {session.journal.run_uid} ended early: {reason}; {session.circuit_state}")
             return 1
     place = "" if session.data_directory == chosen_data(None) else f" --data {session.data_directory}"
     uid = session.journal.run_uid

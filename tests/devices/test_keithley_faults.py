@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 import time
 from collections import deque
@@ -332,6 +333,7 @@ def test_a_rebooted_unit_gets_its_off_mode_and_limits_back() -> None:
         with pytest.raises(TransportError):
             status.wait(20)
         wait_until(lambda: not bench.closed, 5)
+        assert "may still flow: a trigger model that runs goes on within" in bench.alarms[0]["action"]
         unit = bench.instrument.state
         wait_until(
             lambda: bench.call(lambda: unit.settings.source["VOLT"].limit) == pytest.approx(5.25e-3), 5
@@ -379,3 +381,17 @@ def test_with_the_host_killed_an_excursion_is_stopped_within_100_ms_and_the_outp
         assert not bench.call(lambda: bench.instrument.state.settings.output)
         bench.connected()  # the port is free again
         assert not bench.closed
+
+
+def test_an_output_that_is_on_without_a_trigger_model_is_not_said_to_go_off_by_itself() -> None:
+    with keithley_bench() as bench, socket.create_connection(("127.0.0.1", bench.port)) as front_panel:
+        front_panel.sendall(b"SOUR:FUNC CURR\nSOUR:CURR 1e-4\nOUTP ON\n")
+        wait_until(lambda: bench.closed)
+        front_panel.close()
+        looking_on = bench.driver()
+        looking_on.take_over = False
+        with pytest.raises(InstrumentError, match="the output is on and no trigger model is running") as told:
+            looking_on.connect()
+        assert "by itself" not in str(told.value)
+        assert "`labctl off STATION`" in str(told.value)
+        assert bench.closed

@@ -13,7 +13,7 @@ import pytest
 from devices.palmsens import PalmSens
 from devices.techniques import ConstantVoltage, OpenCircuit, Sampling
 from labctl.errors import DeviceError, InstrumentError, TransportError, TripError
-from tests.devices.cycler_bench import SteppedCell, charge, program, rows, run, started
+from tests.devices.cycler_bench import BenchClock, SteppedCell, charge, program, rows, run, started
 from tests.devices.emstat_bench import EmStatBench, emstat_bench
 from tests.devices.keithley_proxy import Proxy
 from tests.devices.killed_host import start_and_kill_host
@@ -159,6 +159,10 @@ def test_a_reboot_in_mid_program_fails_it_in_plain_words_with_the_circuit_open()
         assert cycler.results[-1].end_reason.startswith("failed: ")
         cycler.stage().wait(10)  # over a new connection, to the same instrument
         assert [alarm["kind"] for alarm in bench.alarms] == ["link"]
+        told = bench.alarms[0]["action"]
+        assert "may still flow" in told  # it does not: nobody can know that of a link that is lost
+        assert "goes on by itself" not in told
+        assert "run-time error" in told
         assert run(cycler, charge(1))[0].end_reason == "time"
 
 
@@ -215,8 +219,10 @@ def test_a_stop_over_a_mute_link_is_an_alarm_after_two_seconds_and_then_takes_an
         cycler.stop()
         cycler.unstage()  # the same attempt: not another two seconds
         assert time.monotonic() - asked < 2.5
-        assert ("circuit", "was not seen to open: the instrument does not answer") in {
-            (alarm["kind"], alarm["action"]) for alarm in bench.alarms
+        told = {alarm["action"] for alarm in bench.alarms if alarm["kind"] == "circuit"}
+        assert told == {
+            "was not seen to open: the instrument does not answer; it may still be closed: open it with "
+            "`labctl off STATION`"
         }
         proxy.mute = False
         wait_until(lambda: not bench.closed, 10)
@@ -258,3 +264,42 @@ def test_techniques_and_an_abort_work_over_a_pseudo_terminal() -> None:
         assert status.done
         assert cycler.results[-1].end_reason == "stopped"
         assert run(cycler, charge(1))[0].end_reason == "time"
+
+
+# ---- a run-time error: the script stops, `on_finished` is not run (MethodSCRIPT manual, 10.1)
+def test_a_run_time_error_is_noticed_and_the_circuit_it_leaves_closed_is_opened() -> None:
+    with emstat_bench(speed=50.0) as bench:
+        cycler = bench.connected()
+        status = started(cycler, charge(36_000))
+        flowing(bench, cycler)
+        failed = time.monotonic()
+        bench.inject("error", code=0x0080)
+        with pytest.raises(InstrumentError, match=r"script stopped at Line \d+") as caught:
+            status.wait(10)
+        wait_until(lambda: not bench.closed, 2)
+        assert time.monotonic() - failed < 2
+        assert caught.value.code == 0x0080
+        ended = bench.of("program")[-1]
+        opened = bench.of("circuit")[-1]
+        assert ended["reason"].startswith("error 0080")
+        assert opened["reason"] == "cell_off, line 1"  # by the driver's own script, not by the failed one
+        assert opened["virtual_second"] >= ended["virtual_second"]
+        assert cycler.results[-1].end_reason.startswith("failed: ")
+        assert run(cycler, charge(1))[0].end_reason == "time"
+
+
+@posix
+def test_with_the_host_killed_a_run_time_error_leaves_the_cell_on_until_the_next_host_opens_it() -> None:
+    """As ADR 5 says: the instrument itself does not open it."""
+    cell = SteppedCell(3.0)
+    with emstat_bench(speed=200.0, cell=cell) as bench:
+        start_and_kill_host(PalmSens, bench.address, lambda: wait_until(lambda: bench.closed))
+        bench.inject("error", code=0x0080)
+        wait_until(lambda: bench.of("program")[-1]["state"] == "end")
+        bench.call(lambda: cell.jump(bench.clock.now + 10.0, 4.2))  # outside the limits, which nobody checks
+        charge_before_ah = cell.charge_ah
+        BenchClock(bench).sleep(200.0)
+        assert bench.closed
+        bench.connected()
+        assert not bench.closed
+        assert cell.charge_ah - charge_before_ah > 1e-4 * 190 / 3600

@@ -20,6 +20,8 @@ from ophyd.sim import det
 
 from labctl.errors import JournalError
 from labctl.journal import CLOCK_PERIOD_SECOND, Journal, follow
+from labctl.journal_ends import count_points, first_document
+from labctl.journal_format import LINE_LIMIT_BYTE, encode
 from labctl.platform import is_locked
 
 KEYS = {
@@ -150,6 +152,60 @@ def test_a_value_that_is_not_json_is_named_and_the_run_can_go_on(
     journal("event", event(descriptor, row(1.0)))
     journal("stop", run.compose_stop())
     assert [orjson.loads(line)["name"] for line in lines(journal)] == ["start", "descriptor", "event", "stop"]
+    journal.close()
+
+
+def test_a_start_document_that_cannot_be_read_again_begins_no_run(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    run = event_model.compose_run(metadata={"plan_name": "test", "operator_log": "x" * 39_000_000})
+    allowed = r"it has 39 MB, but at most 33\.55 MB \(33554432 bytes\) can be read again"
+    with pytest.raises(JournalError, match=f"start document: {allowed}; its largest part, operator_log"):
+        journal("start", run.start_doc)
+    assert list(tmp_path.rglob("*")) == []
+    run, _ = begin(journal)  # and the next run is not disturbed
+    journal("stop", run.compose_stop())
+    journal.close()
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_longest_line_that_is_written_is_the_longest_that_is_read(tmp_path: Path, over: int) -> None:
+    uid = "0123abcd"
+    plain = {"uid": uid, "time": 1.0, "note": ""}
+    room = LINE_LIMIT_BYTE - (len(encode("start", plain)) - 1)
+    longest = {**plain, "note": "x" * (room + over)}
+    if over:
+        with pytest.raises(JournalError, match="can be read again"):
+            encode("start", longest)
+        return
+    (tmp_path / "journal-0000.jsonl").write_bytes(encode("start", longest))
+    assert list(follow(tmp_path, live=False)) == [("start", longest)]
+    assert first_document(tmp_path) == longest
+
+
+def test_events_and_descriptors_that_cannot_be_read_again_are_refused_and_the_run_can_end(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path)
+    run, descriptor = begin(journal)
+    with pytest.raises(JournalError, match=r"event document: .* its largest part, data"):
+        journal("event", event(descriptor, row(1.0, kind="x" * 34_000_000)))
+    other = run.compose_descriptor(name="other", data_keys=KEYS).descriptor_doc
+    with pytest.raises(JournalError, match=r"descriptor document: .* its largest part, hints"):
+        journal("descriptor", {**other, "hints": {"note": "x" * 34_000_000}})
+    journal("stop", run.compose_stop())
+    assert [name for name, _ in follow(journal.run_directory, live=False)] == ["start", "descriptor", "stop"]
+    journal.close()
+
+
+def test_the_points_of_a_run_with_a_long_start_document_are_counted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    run = event_model.compose_run(metadata={"plan_name": "test", "note": "x" * 5_000_000})
+    journal("start", run.start_doc)
+    descriptor = run.compose_descriptor(name="timeseries", data_keys=KEYS)
+    journal("descriptor", descriptor.descriptor_doc)
+    journal("event", event(descriptor, row(1.0)))
+    journal("stop", run.compose_stop())
+    assert count_points(journal.run_directory) == 1
     journal.close()
 
 

@@ -99,6 +99,20 @@ def test_its_defaults_can_be_given_on_the_command_line(plan: Callable[..., Any],
     assert outcome(plan, idle, **read) == outcome(plan, idle)
 
 
+def test_its_start_document_holds_what_it_was_asked_for_parameter_by_parameter(
+    plan: Callable[..., Any], sessions: Callable[..., Session]
+) -> None:
+    name = inspect.unwrap(plan).__name__
+    session = sessions(**example_files(plan, name))
+    given = {"cell": session.cell, "environment": session.environment, "metadata": {"operator": "eva"}}
+    asked = plan_parameters(plan, name, example_settings(plan, name))
+    start = plan(session.cycler, **given, **asked).metadata
+    defaults = {p.name: p.default for p in parameters(plan).values() if p.name not in GIVEN}
+    expected = json.loads(json.dumps({**defaults, **asked}))  # in which a tuple is a list
+    assert start["plan_parameters"] == expected
+    assert start["operator"] == "eva"
+
+
 def outcome(plan: Callable[..., Any], session: Session, **given: Any) -> Any:
     """The protocol, or the words in which this station refuses it."""
     try:

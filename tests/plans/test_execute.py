@@ -11,6 +11,8 @@ import pytest
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 
 from devices.techniques import ConstantCurrent, ConstantVoltage, OpenCircuit, Sampling
+from labctl.errors import JournalError, ProtocolError
+from labctl.runs import list_runs
 from labctl.session import Session
 from plans.execute import run_protocol
 from plans.gitt import gitt
@@ -344,3 +346,26 @@ def test_a_step_that_ends_at_the_very_limit_of_the_cell_is_no_trip(open_sim, doc
     session.RE(run_protocol(session.cycler, Protocol(name="limit", items=(step,)), cell=session.cell))
     assert documents.stream("steps")["end_reason"] == ["voltage_above"]
     assert documents.stop["exit_status"] == "success"
+
+
+# ---- what no journal can keep
+def test_metadata_too_large_for_a_journal_are_refused_before_anything_moves(idle: Session) -> None:
+    protocol = Protocol(name="rest", items=(OpenCircuit(until_time_second=10, sampling=EVERY_SECOND),))
+    with pytest.raises(
+        ProtocolError, match=r"start document: it has 39 MB, .*its largest part, log, has 39 MB"
+    ):
+        run_protocol(idle.cycler, protocol, cell=idle.cell, metadata={"log": "x" * 39_000_000})
+    with pytest.raises(ProtocolError, match="start document: when: "):
+        run_protocol(idle.cycler, protocol, cell=idle.cell, metadata={"when": object()})
+
+
+def test_a_start_document_that_only_the_run_engine_makes_too_large_begins_no_run(open_sim) -> None:
+    session = open_sim()
+    protocol = Protocol(name="rest", items=(OpenCircuit(until_time_second=10, sampling=EVERY_SECOND),))
+    measurement = run_protocol(session.cycler, protocol, cell=session.cell)
+    with pytest.raises(JournalError, match="start document: it has 39 MB"):
+        session.RE(measurement, log="x" * 39_000_000)
+    assert not (session.data_directory / "runs").exists()
+    assert not [entry for entry in session.bench.record() if entry["kind"] == "program"]
+    session.RE(measurement)
+    assert list_runs(session.data_directory)[0].status == "finished"
