@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from labctl.cell import Cell
 from labctl.clock import Clock, MonotonicClock
 from labctl.config import NO_ADDRESS, Station
 from labctl.errors import ConfigurationError, DeviceError, PortInUseError
+from labctl.interrupt import end_open_run
 from labctl.journal import Journal
 from labctl.plugins import installed_versions, load_bench, load_driver
 
@@ -57,6 +58,7 @@ def open_session(
     connect: bool = True,
     start_bench: bool | None = None,
     context_managers: Sequence[Any] = (),
+    still_wanted: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Open the station: bench if it is simulated, devices by their registered drivers, journal, RunEngine.
 
@@ -68,6 +70,7 @@ def open_session(
         connect: connect the devices; without, nothing on the wire is touched.
         start_bench: start the bench of a simulated station; by default when devices are connected.
         context_managers: of the RunEngine, for instance what Ctrl-C does.
+        still_wanted: called before each step of the opening; what it raises ends the opening in order.
 
     Raises:
         ConfigurationError: a device cannot be reached, or its driver or options are wrong.
@@ -79,6 +82,7 @@ def open_session(
 
     install_compiled_validators()
     with ExitStack() as stack:
+        still_wanted()
         _know_all_drivers(station)
         bench = None
         if connect or start_bench:
@@ -99,9 +103,10 @@ def open_session(
             device = devices[role]
             device.on_alarm = journal.alarm
             if connect:
+                still_wanted()
                 connect_device(station, role, device)
             stack.callback(device.disconnect)
-        stack.callback(_end_paused_run, engine)
+        stack.callback(end_open_run, engine, "the session was closed")
         if bench is not None and connect:
             bench.mount(cell)  # only now: whoever holds the ports may change the cell
         yield session
@@ -120,12 +125,6 @@ def _make_directory(directory: Path) -> None:
         raise ConfigurationError(
             "data directory", "path", str(directory), f"cannot be made: {error}"
         ) from error
-
-
-def _end_paused_run(engine: RunEngine) -> None:
-    """A run that is still paused when the session ends gets its stop document."""
-    if engine.state == "paused":
-        engine.abort("the session was closed")
 
 
 def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Any) -> dict[str, Any]:
