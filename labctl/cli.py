@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl.errors import ConfigurationError, LabctlError, PortInUseError, ProtocolError
 from labctl.printable import printable
+
+if TYPE_CHECKING:
+    from labctl.interrupt import EndRequest
 
 app = typer.Typer(
     name="labctl",
@@ -64,10 +67,11 @@ def run(
     ] = None,
 ) -> None:
     """Run a plan on a station with a cell; `labctl plans` lists them, `labctl plans NAME` explains one."""
+    request = _end_request(dry_run=dry_run)
     from labctl.commands.run import run_plan
 
     options = {"dry_run": dry_run, "fresh": fresh, "save_protocol": save_protocol}
-    _leave(run_plan(plan, station, cell, parameters or [], data, **options))
+    _leave(run_plan(plan, station, cell, parameters or [], data, request, **options))
 
 
 @app.command()
@@ -101,9 +105,10 @@ def resume(
     ] = False,
 ) -> None:
     """Go on with a run that was cut off, stopped or aborted, from its first unfinished step, in a new run."""
+    request = _end_request(dry_run=dry_run)
     from labctl.commands.resume import resume_run
 
-    _leave(resume_run(uid, station, data, dry_run=dry_run, auto=auto))
+    _leave(resume_run(uid, station, data, request, dry_run=dry_run, auto=auto))
 
 
 @app.command()
@@ -111,9 +116,14 @@ def console(
     station: StationFile = None, cell: CellFile = None, data: Data = None, fresh: bool = False
 ) -> None:
     """Open an IPython session with RE, the devices, the plans and the store."""
+    from labctl.interrupt import CONSOLE_CLOSED, EndRequest
+    from labctl.terminal import outlive_terminal
+
+    outlive_terminal()
+    request = EndRequest(hang_up=CONSOLE_CLOSED).take_signals(interrupt=False)
     from labctl.console import start_console
 
-    _leave(start_console(station, cell, data, fresh=fresh))
+    _leave(start_console(station, cell, data, request, fresh=fresh))
 
 
 @app.command()
@@ -303,9 +313,10 @@ def demo(
     window: Annotated[bool, typer.Option(help="Open the live window if there is a screen")] = True,
 ) -> None:
     """Run a GITT on a simulated coated pellet: wire, journal, store, window, diffusivity."""
+    request = _end_request()
     from labctl.commands.demo import run_demo
 
-    _leave(run_demo(data, pulses=pulses, window=window))
+    _leave(run_demo(data, request, pulses=pulses, window=window))
 
 
 @store_app.command("status")
@@ -330,6 +341,20 @@ def store_stop(data: Data = None) -> None:
     from labctl.commands.store import stop
 
     _leave(stop(data))
+
+
+def _end_request(*, dry_run: bool = False) -> EndRequest:
+    """What signals ask of a command that measures, from now on: before anything else is imported.
+
+    A dry run moves nothing; signals end it at once, as any other command.
+    """
+    from labctl.interrupt import EndRequest
+    from labctl.terminal import outlive_terminal
+
+    if dry_run:
+        return EndRequest()
+    outlive_terminal()
+    return EndRequest().take_signals()
 
 
 def _leave(code: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from labctl.analysis.tables import RunTables, tables
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station
 from labctl.commands.progress_bar import progress_bar
 from labctl.commands.runs import show_run, show_runs
-from labctl.interrupt import PauseAtOnce, leave_on_hang_up
+from labctl.interrupt import CONSOLE_CLOSED, EndRequest, PauseAtOnce, end_open_run
 from labctl.journal_reader import follow
 from labctl.plugins import load_plan, plan_names
 from labctl.printable import printable
 from labctl.runs import find_run
 from labctl.session import Session, open_session
+from labctl.terminal import watch_terminal
 
 _OUT_OF_TURN = re.compile(r"(The )?Run ?Engine is (already|in|the) ")  # bluesky's words for a wrong state
 _WHEN_PAUSED = "RE.resume() goes on, RE.abort() or RE.stop() ends the run"
@@ -97,29 +99,60 @@ def console_namespace(session: Session) -> dict[str, Any]:
 
 
 def start_console(
-    station_file: Path | None, cell_file: Path | None, data: Path | None, *, fresh: bool = False
+    station_file: Path | None,
+    cell_file: Path | None,
+    data: Path | None,
+    request: EndRequest,
+    *,
+    fresh: bool = False,
 ) -> int:
-    """Open the session and hand over to IPython; the devices are disconnected when it ends."""
-    import IPython
-    from traitlets.config import Config
+    """Open the session and hand over to IPython; the devices are disconnected when it ends.
 
+    A run that is going on or paused then gets its stop document. The exit code is 1 when `request` ended it.
+    """
     station = chosen_station(station_file)
     cell = chosen_cell(cell_file, station)
     directory = chosen_data(data, station)
-    with open_session(station, cell, directory, fresh_bench=fresh, context_managers=[PauseAtOnce]) as session:
+    with open_session(
+        station,
+        cell,
+        directory,
+        fresh_bench=fresh,
+        context_managers=[PauseAtOnce],
+        still_wanted=request.require_none,
+    ) as session:
         from labctl.store.service import start_service_in_background
 
         start_service_in_background(directory, station)
         session.RE.context_managers.append(lambda _: progress_bar(session, transient=True))
-        config = Config()
-        config.TerminalInteractiveShell.banner1 = _banner(session)
-        config.TerminalIPythonApp.display_banner = True
-        config.InteractiveShellApp.exec_lines = [
-            "from labctl.console import quiet_errors; quiet_errors(get_ipython())"
-        ]
-        with leave_on_hang_up():
-            IPython.start_ipython(argv=[], user_ns=console_namespace(session), config=config)
-    return 0
+        try:
+            _talk(session, request)
+        finally:
+            request.take_signals()  # what follows is not to be broken off by Ctrl-C either
+            end_open_run(session.RE, request.reason or "the console was closed")
+    return 1 if request.reason else 0
+
+
+def _talk(session: Session, request: EndRequest) -> None:
+    """IPython until a person leaves it, or `request` is made: that one ends a run first."""
+    from IPython.terminal.ipapp import TerminalIPythonApp
+    from traitlets.config import Config
+
+    config = Config()
+    config.TerminalInteractiveShell.banner1 = _banner(session)
+    config.TerminalIPythonApp.display_banner = True
+    application = TerminalIPythonApp.instance(user_ns=console_namespace(session), config=config)
+    application.initialize(argv=[])
+    shell: Any = application.shell
+    quiet_errors(shell)
+    shell.events.register("post_run_cell", lambda _: shell.ask_exit() if request.reason else None)
+    over = threading.Event()
+    watch_terminal(lambda: request.ask(CONSOLE_CLOSED), over)
+    try:
+        with request.leaving(session.RE):
+            application.start()
+    finally:
+        over.set()
 
 
 def quiet_errors(shell: Any) -> None:
@@ -154,7 +187,9 @@ def _line_of(error: BaseException, engine: Any, session: object) -> str | None:
 
     state = session.circuit_state if isinstance(session, Session) else f"the circuit {MAY_BE_CLOSED}"
     if isinstance(error, RunEngineInterrupted):
-        return f"interrupted, {state}: {_WHEN_PAUSED}"
+        if getattr(engine, "state", "") == "paused":
+            return f"interrupted, {state}: {_WHEN_PAUSED}"
+        return "the run has ended early; show() tells why"
     if isinstance(error, ValidationError):
         return refusal(error, load_plan(error.title) if error.title in plan_names() else None)
     if isinstance(error, FailedStatus):

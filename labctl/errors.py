@@ -5,6 +5,7 @@ LabctlError
 ├── ProtocolError           a protocol asks for what is not allowed; nothing moved   (exit code 2)
 ├── JournalError            the journal cannot be written or read
 ├── StoreError              the document store cannot be reached or refuses
+├── EndedEarlyError         a signal asked to end before anything moved
 └── DeviceError             an instrument, or the way to it
     ├── TransportError      no reply, link dropped, not the answer to the question
     ├── PortInUseError      somebody else holds the port                              (exit code 2)
@@ -42,6 +43,10 @@ class JournalError(LabctlError):
 
 class StoreError(LabctlError):
     """The document store cannot be reached or refuses."""
+
+
+class EndedEarlyError(LabctlError):
+    """A signal asked the process to end before its run began; nothing has moved."""
 
 
 class DeviceError(LabctlError):

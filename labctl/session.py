@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from labctl.clock import Clock, MonotonicClock
 from labctl.config import NO_ADDRESS, Station
 from labctl.errors import MAY_BE_CLOSED, ConfigurationError, DeviceError, PortInUseError
 from labctl.host_time import HOST
+from labctl.interrupt import end_open_run
 from labctl.journal import Journal
 from labctl.plugins import installed_versions, load_bench, load_driver
 
@@ -64,6 +65,7 @@ def open_session(
     connect: bool = True,
     start_bench: bool | None = None,
     context_managers: Sequence[Any] = (),
+    still_wanted: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Open the station: bench if it is simulated, devices by their registered drivers, journal, RunEngine.
 
@@ -75,6 +77,7 @@ def open_session(
         connect: connect the devices; without, nothing on the wire is touched.
         start_bench: start the bench of a simulated station; by default when devices are connected.
         context_managers: of the RunEngine, for instance what Ctrl-C does.
+        still_wanted: called before each step of the opening; what it raises ends the opening in order.
 
     Raises:
         ConfigurationError: a device cannot be reached, or its driver or options are wrong.
@@ -86,6 +89,7 @@ def open_session(
 
     install_compiled_validators()
     with ExitStack() as stack:
+        still_wanted()
         _know_all_drivers(station)
         bench = None
         if connect or start_bench:
@@ -106,9 +110,10 @@ def open_session(
             device = devices[role]
             device.on_alarm = journal.alarm
             if connect:
+                still_wanted()
                 connect_device(station, role, device)
             stack.callback(device.disconnect)
-        stack.callback(_end_paused_run, engine)
+        stack.callback(end_open_run, engine, "the session was closed")
         stack.enter_context(HOST.report_gaps(lambda gap: journal.alarm(**gap.as_alarm())))
         if bench is not None and connect:
             bench.mount(cell)  # only now: whoever holds the ports may change the cell
@@ -128,12 +133,6 @@ def _make_directory(directory: Path) -> None:
         raise ConfigurationError(
             "data directory", "path", str(directory), f"cannot be made: {error}"
         ) from error
-
-
-def _end_paused_run(engine: RunEngine) -> None:
-    """A run that is still paused when the session ends gets its stop document."""
-    if engine.state == "paused":
-        engine.abort("the session was closed")
 
 
 def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import FailedStatus, MsgGenerator, RequestAbort, RequestStop
 
 from devices.columns import ENVIRONMENT, STEPS
-from devices.protocols import Cycler, Environment
+from devices.protocols import Cycler, Environment, StreamFlyer
 from devices.rows import RowDevice, row_device
 from devices.techniques import Impedance, OpenCircuit, Program, Sampling, StepResult
 from labctl.run_end import stopped_reason
@@ -55,6 +55,7 @@ class Execution:
         self._environment_row = row_device("environment", ENVIRONMENT)
         self._environment_due_second = 0.0
         self._flyers = {"timeseries": cycler.dc, "impedance": cycler.eis}
+        self._declared: dict[str, StreamFlyer] = {}
         self._next_step_count = 1
         self._next_spectrum_count = 1
         self._path, self._steps_passed = "", 0  # of the protocol's present visit; its steps before that
@@ -76,6 +77,7 @@ class Execution:
         self._run_open = True
         for stream, flyer in self._flyers.items():
             yield from bps.declare_stream(flyer, name=stream, collect=True)  # type: ignore[arg-type]
+            self._declared[stream] = flyer
         yield from bps.stage(self._cycler)  # type: ignore[arg-type]
         yield from self._walk()
         self._completed = True
@@ -226,7 +228,7 @@ class Execution:
         abandon(self._environment, self._environment_moves)
         if not self._run_open:
             return
-        yield from collect(self._flyers)
+        yield from collect(self._declared)  # fewer, where the run was ended as it began
         yield from self._write_rows()
         yield from bps.unstage(self._cycler)  # type: ignore[arg-type]
         self._run_open = False

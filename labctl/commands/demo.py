@@ -16,6 +16,7 @@ from labctl.commands.common import chosen_data, show, write
 from labctl.commands.run import run_measurement
 from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import LabctlError
+from labctl.interrupt import EndRequest
 from labctl.journal_reader import follow
 from labctl.live.app import has_screen, save_screenshot
 from labctl.plugins import load_plan
@@ -27,7 +28,7 @@ START_STOICHIOMETRY = 0.70
 _SHIPPED_WITHIN_SECOND = 30.0
 
 
-def run_demo(data: Path | None, *, pulses: int, window: bool) -> int:
+def run_demo(data: Path | None, request: EndRequest, *, pulses: int, window: bool) -> int:
     """Run it and print what came out; the exit code."""
     directory = chosen_data(data)
     station = load_station(packaged_config(DEMO_STATION))
@@ -42,15 +43,17 @@ def run_demo(data: Path | None, *, pulses: int, window: bool) -> int:
         command = [sys.executable, "-m", "labctl", "live", "--data", str(directory)]
         subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
     began = time.monotonic()
-    with open_session(station, cell, directory, fresh_bench=True) as session:
+    still_wanted = request.require_none
+    with open_session(station, cell, directory, fresh_bench=True, still_wanted=still_wanted) as session:
         metadata = {"purpose": "demo", "simulation_truth": session.bench.truth()}
         measurement = load_plan("gitt")(
             session.cycler, cell=cell, pulses=pulses, direction="charge", metadata=metadata
         )
-        code = run_measurement(session, measurement)
+        code = run_measurement(session, measurement, request)
         uid, run_directory = session.journal.run_uid, session.journal.run_directory
     if code or uid is None or run_directory is None:
         return code or 1
+    request.give_signals_back()  # what follows touches no instrument
     wall_second = time.monotonic() - began
     picture = "live window" if screen else _save_picture(run_directory)
     _print_result(directory, uid, run_directory, wall_second, picture)

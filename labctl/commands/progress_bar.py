@@ -25,7 +25,7 @@ def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Calla
 
     Args:
         session: its next run is followed, or the one that is open and goes on after a pause.
-        transient: the bar goes away at the end.
+        transient: the bar goes away at the end; for the console.
     """
     journal = session.journal
     before = None if journal.is_open else journal.run_directory
@@ -36,6 +36,9 @@ def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Calla
         TextColumn("{task.percentage:>3.0f} %"),
         console=console,
         transient=transient,
+        # At the console what a plan prints stands above the bar. Elsewhere the terminal must have no way to
+        # hold up the RunEngine, which prints: somebody may have stopped it with Ctrl-S.
+        redirect_stdout=transient,
     )
     task = bar.add_task("starting", total=1.0)
     stop = threading.Event()

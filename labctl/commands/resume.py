@@ -11,6 +11,7 @@ from labctl.cell import Cell
 from labctl.commands.common import chosen_data, chosen_station, write
 from labctl.config import Station
 from labctl.errors import ConfigurationError
+from labctl.interrupt import EndRequest
 from labctl.journal_reader import follow
 from labctl.records import validate_record
 from labctl.recovery import recover
@@ -20,13 +21,22 @@ from labctl.session import Session, open_session
 _MOST_GENERATIONS = 10_000
 
 
-def resume_run(uid: str, station_file: Path | None, data: Path | None, *, dry_run: bool, auto: bool) -> int:
+def resume_run(
+    uid: str,
+    station_file: Path | None,
+    data: Path | None,
+    request: EndRequest,
+    *,
+    dry_run: bool,
+    auto: bool,
+) -> int:
     """Resume a run on its station; the exit code.
 
     Args:
         uid: the run: a uid or its beginning, "last", "last-1".
         station_file: the station that measured it.
         data: the data directory.
+        request: once it was made nothing begins, and what goes on is ended in order.
         dry_run: only check, and tell what is left.
         auto: for a start script: does nothing unless the station's last run was interrupted, and is refused
             unless the station says `auto_resume: true`.
@@ -45,14 +55,16 @@ def resume_run(uid: str, station_file: Path | None, data: Path | None, *, dry_ru
     _require_station(ancestry[-1], station)
     where = f"run {ancestry[-1].start['uid']}, start document, cell"
     cell = validate_record(ancestry[-1].start.get("cell") or {}, Cell, where=where)
-    with open_session(station, cell, directory, connect=not dry_run) as session:
+    with open_session(
+        station, cell, directory, connect=not dry_run, still_wanted=request.require_none
+    ) as session:
         measurement = resume_measurement(session, ancestry)
         if other := _other_instrument(ancestry[-1], measurement.metadata):
             write(other)
         if dry_run:
             write(measurement.resumption.describe())
             return 0
-        return run_measurement(session, measurement)
+        return run_measurement(session, measurement, request)
 
 
 def interrupted_run(station: Station, directory: Path) -> RunSummary | None:

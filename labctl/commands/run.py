@@ -15,9 +15,11 @@ from pydantic import ValidationError
 
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write
 from labctl.errors import ConfigurationError
+from labctl.interrupt import EndRequest
 from labctl.plan_parameters import PlanParameter, parameters_of
 from labctl.plan_refusals import refusal, unknown_parameter
 from labctl.plugins import load_executor, load_plan
+from labctl.runs import summary_of
 from labctl.session import Session, open_session
 
 _YEAR_SECOND = 365.25 * 86_400.0
@@ -29,12 +31,16 @@ def run_plan(
     cell_file: Path | None,
     settings: list[str],
     data: Path | None,
+    request: EndRequest,
     *,
     dry_run: bool,
     fresh: bool,
     save_protocol: Path | None = None,
 ) -> int:
-    """Run (or only check) a plan or a protocol file; the exit code. `save_protocol` writes what would run."""
+    """Run (or only check) a plan or a protocol file; the exit code. `save_protocol` writes what would run.
+
+    Once `request` was made nothing begins, and what goes on is ended in order.
+    """
     station = chosen_station(station_file)
     cell = chosen_cell(cell_file, station)
     if plan_name.endswith(".json"):
@@ -45,7 +51,14 @@ def run_plan(
     directory = chosen_data(data, station)
     if save_protocol is not None and not dry_run:
         raise ConfigurationError("labctl run", "--save-protocol", str(save_protocol), "needs --dry-run")
-    with open_session(station, cell, directory, fresh_bench=fresh, connect=not dry_run) as session:
+    with open_session(
+        station,
+        cell,
+        directory,
+        fresh_bench=fresh,
+        connect=not dry_run,
+        still_wanted=request.require_none,
+    ) as session:
         measurement = bind_plan(plan, plan_name, session, parameters)
         if dry_run:
             write(f"{plan_name}: allowed on station {station.name} with cell {cell.id}; what it will take:")
@@ -56,7 +69,7 @@ def run_plan(
                 load_executor("save_protocol")(measurement.protocol, save_protocol)
                 write(f"its protocol: {save_protocol}")
             return 0
-        return run_measurement(session, measurement)
+        return run_measurement(session, measurement, request)
 
 
 def remarks(estimate: Any, directory: Path) -> list[str]:
@@ -136,16 +149,20 @@ def bind_plan(plan: Callable[..., Any], plan_name: str, session: Session, parame
         raise ConfigurationError(f"labctl run {plan_name}", told, None, "nothing has moved") from error
 
 
-def run_measurement(session: Session, measurement: Any) -> int:
-    """Run with a progress bar; SIGINT and SIGTERM abort in order. The exit code."""
+def run_measurement(session: Session, measurement: Any, request: EndRequest) -> int:
+    """Run with a progress bar; `request` aborts the run in order. The exit code is what the run came to.
+
+    Raises:
+        EndedEarlyError: the request was made before the run began.
+    """
     from bluesky.utils import FailedStatus, RunEngineInterrupted
 
     from labctl.commands.progress_bar import progress_bar
-    from labctl.interrupt import abort_on_signal
     from labctl.store.service import start_service_in_background
 
     start_service_in_background(session.data_directory, session.station)
-    with quiet_run_engine(), abort_on_signal(session.RE) as request, progress_bar(session) as done:
+    request.require_none()
+    with quiet_run_engine(), request.aborting(session.RE), progress_bar(session) as done:
         try:
             session.RE(measurement)
         except FailedStatus as error:
@@ -153,13 +170,22 @@ def run_measurement(session: Session, measurement: Any) -> int:
             done(f"run {session.journal.run_uid} failed: {cause}; {session.circuit_state}")
             return 1
         except RunEngineInterrupted:
-            reason = request.reason or "interrupted"
-            done(f"run {session.journal.run_uid} ended early: {reason}; {session.circuit_state}")
-            return 1
+            if session.journal.run_directory is None:
+                request.require_none()
+            if not _has_finished(session):
+                reason = request.reason or "interrupted"
+                done(f"run {session.journal.run_uid} ended early: {reason}; {session.circuit_state}")
+                return 1
     place = "" if session.data_directory == chosen_data(None) else f" --data {session.data_directory}"
     uid = session.journal.run_uid
     write(f"run {uid} finished; see it again: labctl replay {uid}{place}")
     return 0
+
+
+def _has_finished(session: Session) -> bool:
+    """Whether the run was over already when it was asked to end, as its stop document says."""
+    directory = session.journal.run_directory
+    return directory is not None and summary_of(directory).status == "finished"
 
 
 @contextmanager

@@ -369,3 +369,20 @@ def test_a_start_document_that_only_the_run_engine_makes_too_large_begins_no_run
     assert not [entry for entry in session.bench.record() if entry["kind"] == "program"]
     session.RE(measurement)
     assert list_runs(session.data_directory)[0].status == "finished"
+
+
+def test_an_abort_as_the_run_begins_is_no_failure(open_sim: Any, documents: Documents) -> None:
+    """Between the start document and the streams: those that were not declared are not collected."""
+    session = open_sim(speed=PACE)
+
+    def abort_at_once(name: str, doc: dict[str, Any]) -> None:
+        aborting = in_background(lambda: session.RE.abort("as it begins"))
+        aborting.join(0.3)  # it waits for the RunEngine, which waits here
+
+    session.RE.subscribe(documents)
+    session.RE.subscribe(abort_at_once, "start")
+    with pytest.raises(RunEngineInterrupted):
+        session.RE(run_protocol(session.cycler, LONG_PULSE, cell=session.cell))
+    assert (documents.stop["exit_status"], documents.stop["reason"]) == ("abort", "as it begins")
+    assert not {"timeseries", "impedance"} & {found["name"] for found in documents.of("descriptor")}
+    assert not circuit_closed(session)
