@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 GAP_SECOND = 1.5  # a busy machine lets a thread wait for tenths of a second
 _BEAT_SECOND = 0.1
-_LONGEST_BEAT_SECOND = 0.3  # of a longer pause so much counts as awake, the rest does not
+_LONGEST_BEAT_SECOND = 0.3  # of a longer pause so much counts as awake; of a gap nothing
 _SLICE_SECOND = 0.2
 
 
@@ -87,8 +87,9 @@ class HostTime:
                 threading.Thread(target=self._beat, name="host-time", daemon=True).start()
             now = self._elapsed()
             pause, self._last = now - self._last, now
-            self._awake_second += min(pause, _LONGEST_BEAT_SECOND)
-            if pause > GAP_SECOND:
+            if pause <= GAP_SECOND:
+                self._awake_second += min(pause, _LONGEST_BEAT_SECOND)
+            else:
                 self._gaps += 1
                 unix_second = time.time()
                 gap = HostGap(unix_second - pause, unix_second, pause)

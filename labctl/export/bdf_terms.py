@@ -73,7 +73,14 @@ _ALL = (
     Term("applied_pressure_pa", "Applied Pressure / Pa", "Pa", "stack pressure by the actuator"),
     Term("surface_pressure_pa", "Surface Pressure / Pa", "Pa", "stack pressure by the load cell"),
     Term("ambient_pressure_pa", "Ambient Pressure / Pa", "Pa", "air pressure around the cell"),
-    Term("status", "Status / 1", "1", "the instrument's own bits; 0 is good", "integer", in_format=False),
+    Term(
+        "status",
+        "Status / 1",
+        "1",
+        "the instrument's own; 65536: a value is missing; 0 is good",
+        "integer",
+        in_format=False,
+    ),
 )
 TERMS = {term.name: term for term in _ALL}
 SAMPLE_ORDER = tuple(TERMS)  # of the columns of an exported file
