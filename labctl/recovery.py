@@ -7,8 +7,10 @@ import errno
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,11 +62,21 @@ def recover(data_directory: Path, reason: str = _REASON) -> list[Recovered]:
     Returns:
         The runs that were closed now.
     """
-    found = (_recover_run(directory, reason) for directory in run_directories(Path(data_directory)))
+    found = (recover_run(directory, reason) for directory in run_directories(Path(data_directory)))
     return [recovered for recovered in found if recovered is not None]
 
 
-def _recover_run(directory: Path, reason: str) -> Recovered | None:
+def recover_run(directory: Path, reason: str, found: Mapping[str, Any] | None = None) -> Recovered | None:
+    """Close one run, if it has no stop document and no living writer; None if it was left alone.
+
+    Args:
+        directory: The run's.
+        reason: What the stop document says.
+        found: Further keys of the stop document, such as how the instrument was found afterwards.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
     if ends_with_stop(directory):
         return None
     lock = FileLock(directory / LOCK_NAME)
@@ -83,6 +95,7 @@ def _recover_run(directory: Path, reason: str) -> Recovered | None:
             "recovered": True,
             "reason": reason,
             "num_events": counts,
+            **(found or {}),
         }
         _append(segments(directory)[-1], encode("stop", stop))
         return Recovered(uid, directory, counts)
