@@ -100,7 +100,7 @@ class Keithley2450(CyclerDevice):
         if not self.take_over and (running or self._link.ask("OUTP?") != "0"):
             raise InstrumentError(
                 f"{self.prefix}: a program is running on the instrument, or its output is on; a program ends "
-                "by itself at its limits, and `labctl run` would stop it"
+                "by itself at its limits, and `labctl off` would stop it"
             )
         if self._identity is None:
             self.found_clock_second, self.found_running = self._clock.now(), running

@@ -58,7 +58,7 @@ class MethodScriptLink:
             if not take_over and self.script_runs():
                 raise InstrumentError(
                     f"{self.address}: a program is running on the instrument; it ends by itself at "
-                    "its limits, and `labctl run` would stop it"
+                    "its limits, and `labctl off` would stop it"
                 )
             self.resynchronise()
             return self._identify()
