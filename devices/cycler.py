@@ -7,9 +7,10 @@ instrument (`_load`) and how its output is followed (`_new_run`).
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from math import isnan, nan
-from typing import Any
+from typing import Any, TypeVar
 
 from ophyd import Component
 from ophyd.status import DeviceStatus
@@ -28,6 +29,7 @@ from labctl.host_time import HOST
 from labctl.safety.limits import Limits
 
 _READING_WITHIN_SECOND = 10.0
+T = TypeVar("T")
 
 
 class CyclerDevice(CircuitInstrument):
@@ -68,7 +70,7 @@ class CyclerDevice(CircuitInstrument):
         state = "circuit closed" if self.cell_on.get() else "circuit open"
         return f"<{self.name}: {who.maker} {who.model} {who.serial}, {state}, {reading}>"
 
-    # ---- what a driver adds; `_load` and `_rest_voltage` run in the reader thread
+    # ---- what a driver adds; all but `check` and `_new_run` run in the reader thread
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""
         raise NotImplementedError
@@ -93,6 +95,10 @@ class CyclerDevice(CircuitInstrument):
         """What becomes of a program while no host reaches the instrument, for alarms."""
         return "whether its program goes on is not known"
 
+    def _look_at_open_circuit(self) -> str:
+        """Have the instrument say that its circuit is open; what it says, in words."""
+        raise NotImplementedError
+
     # ---- for people and for the start document
     def measure_rest_voltage(self) -> float:
         """Cell voltage (V) at open circuit, measured now.
@@ -101,13 +107,24 @@ class CyclerDevice(CircuitInstrument):
             DeviceError: a program is running; there is no reading.
         """
         self._require_no_program()
-        try:
-            reading = self._require_worker().submit(self._rest_voltage)
-            volt = HOST.result_within(reading, _READING_WITHIN_SECOND)
-        except FutureTimeoutError:
-            raise TransportError(f"{self.name}: no answer within {_READING_WITHIN_SECOND:g} s") from None
+        volt = self._answer_of(self._rest_voltage)
         self.voltage.put(volt)
         return volt
+
+    def _answer_of(self, job: Callable[[], T]) -> T:
+        """What `job` gives in the reader thread."""
+        try:
+            return HOST.result_within(self._require_worker().submit(job), _READING_WITHIN_SECOND)
+        except FutureTimeoutError:
+            raise TransportError(f"{self.name}: no answer within {_READING_WITHIN_SECOND:g} s") from None
+
+    def confirm_open(self) -> str:
+        """What the instrument itself says of its open circuit, asked now, in words.
+
+        Raises:
+            DeviceError: it says otherwise, or nothing.
+        """
+        return self._answer_of(self._look_at_open_circuit)
 
     def check_reading(self) -> str:
         """The cell's rest voltage."""

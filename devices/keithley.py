@@ -195,6 +195,11 @@ class Keithley2450(CyclerDevice):
         self._link.command("OUTP OFF")
         self._confirm_off()
 
+    def _look_at_open_circuit(self) -> str:
+        """The voltage is not measured: that would need the output on."""
+        self._confirm_off()
+        return "output off and of high impedance, read back, so 0 A; the voltage is not measured with it off"
+
     def _rest_voltage(self) -> float:
         self._circuit_maybe_closed = True
         try:

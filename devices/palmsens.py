@@ -18,11 +18,14 @@ from devices.techniques import Program
 from devices.transport import SerialLine
 from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
 
-_CELL_OFF = ["cell_off"]
+_CELL_OFF, _OVERLOAD = ["cell_off"], 2
 _MEASURE_AT_REST = [
     "var p", "set_pgstat_chan 0", "cell_off", "set_pgstat_mode 3", "set_max_bandwidth 100",
     "meas 100m p ab", "pck_start", "pck_add p", "pck_end",
 ]  # fmt: skip
+
+
+_OPEN_CURRENT_RANGE, _OPEN_CURRENT_AMPERE = "100u", 2e-6  # 2 % of the range: its offset, and no test current
 
 
 class PalmSens(CyclerDevice):
@@ -115,6 +118,24 @@ class PalmSens(CyclerDevice):
         if isnan(values[-1].reading):
             raise InstrumentError(f"{self.prefix}: no valid voltage: {trouble_of(values[-1]).words}")
         return values[-1].value
+
+    def _look_at_open_circuit(self) -> str:
+        """Switch the cell off once more, and measure voltage and current so."""
+        output = self._link.run_to_end(
+            [
+                "var p", "var c", f"set_pgstat_chan {self._channel}", "cell_off", "set_pgstat_mode 3",
+                "set_max_bandwidth 100", f"set_range ba {_OPEN_CURRENT_RANGE}",
+                "meas 100m p ab", "meas 100m c ba", "pck_start", "pck_add p", "pck_add c", "pck_end",
+            ]
+        )  # fmt: skip
+        values = {v.kind: v for line in output if line.startswith("P") for v in parse_package(line)}
+        if not {"ab", "ba"} <= values.keys():
+            raise InstrumentError(f"{self.prefix}: the cell is switched off, but no reading in {output!r}")
+        volt, current = values["ab"].value, values["ba"]
+        seen = f"{volt:.4g} V, {0.0 if abs(current.value) < 1e-9 else current.value:.2g} A"
+        if current.status & _OVERLOAD or not abs(current.value) <= _OPEN_CURRENT_AMPERE:
+            raise InstrumentError(f"{self.prefix}: the cell is switched off, but current flows: {seen}")
+        return f"output off, read back; {seen}"
 
     def _load(self, program: Program) -> None:
         self._link.load(

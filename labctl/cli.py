@@ -232,6 +232,24 @@ def check(station: Annotated[Path, typer.Argument(metavar="STATION")], data: Dat
 
 
 @app.command()
+def off(station: Annotated[Path, typer.Argument(metavar="STATION")], data: Data = None) -> None:
+    """Open every circuit of a station NOW, whoever runs it, and say what was seen.
+
+    Who runs the station is asked to end: a run is aborted in order, with
+    its circuit open within 2 s; a console ends. Who has not let go of the
+    station after 5 s is killed, and the circuits are open within 2 s then.
+    Every cycler is taken over, its program ended, its circuit opened and
+    read back. Temperature and stack pressure are left as they are.
+
+    Exit codes: 0 every circuit was read back open; 1 something could not be
+    done, and is told; 2 wrong usage.
+    """
+    from labctl.commands.off import switch_off
+
+    _leave(switch_off(station, data))
+
+
+@app.command()
 def sim(
     station: Annotated[Path | None, typer.Argument(metavar="[STATION]")] = None,
     data: Data = None,

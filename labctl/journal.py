@@ -25,6 +25,7 @@ from labctl.journal_alarms import AlarmStream, alarm_row
 from labctl.journal_format import Damage, encode, is_uid
 from labctl.journal_reader import follow
 from labctl.journal_segment import Segments
+from labctl.progress import last_row
 from labctl.recovery import Recovered, recover
 from labctl.run_end import ending
 
@@ -73,6 +74,7 @@ class Journal:
         self._segments: Segments | None = None
         self._alarms: AlarmStream | None = None
         self._start_document: dict[str, Any] = {}
+        self._last_step: dict[str, Any] | None = None  # row of the stream `steps`
         self._synced_streams: set[str] = set()
         self._failure: OSError | None = None
         self._failure_told = False
@@ -101,6 +103,7 @@ class Journal:
                 check_names(doc)
             self._write(name, self._line(name, doc))
             if self._at_once(name, doc):
+                self._last_step = dict(last_row(doc))
                 self._sync()
             self._raise_failure()
 
@@ -147,7 +150,7 @@ class Journal:
             except JournalError:
                 self._end_run()  # a run that has not begun will not be ended by a stop document
                 raise
-            self._alarms, self._start_document = AlarmStream(doc["uid"]), doc
+            self._alarms, self._start_document, self._last_step = AlarmStream(doc["uid"]), doc, None
         self._sync()
         self._start_syncing()
 
@@ -157,7 +160,7 @@ class Journal:
                 alarms, self._alarms = self._alarms, None  # nothing comes after the stop document
                 if alarms is not None and alarms.count:
                     doc = {**doc, "num_events": {**doc.get("num_events", {}), "alarms": alarms.count}}
-                doc = {**doc, **ending(self._start_document, doc)}
+                doc = {**doc, **ending(self._start_document, doc, self._last_step)}
                 self._write("stop", self._line("stop", doc))
             self._sync()
         finally:

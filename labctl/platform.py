@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,11 +36,14 @@ else:
 
 __all__ = [
     "FileLock",
+    "ask_to_end",
+    "end_by_force",
     "has_ended",
     "is_locked",
     "open_to_append",
     "port_key",
     "port_lock",
+    "port_locks",
     "replace_atomically",
     "start_detached",
     "sync",
@@ -53,6 +56,8 @@ _PROBE_TRIES, _PROBE_WAIT_SECOND = (
     10,
     0.005,
 )  # `is_locked` of somebody else holds a shared lock for microseconds
+_LOCKS = "labctl-locks"
+_WAKES_WITHIN_SECOND, _WAKE_LOOK_SECOND = 0.5, 0.01
 _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
@@ -101,6 +106,11 @@ class FileLock:
         except (OSError, ValueError):
             return None
 
+    def holder_pid(self) -> int | None:
+        """The pid of the holder, to end it: None where that process is seen not to have the file open."""
+        pid = self.owner_pid()
+        return pid if pid is not None and _may_have_open(pid, self.path) else None
+
     def __enter__(self) -> Self:
         if not self.acquire():
             raise LabctlError(f"{self.path}: locked by process {self.owner_pid() or 'unknown'}")
@@ -113,6 +123,25 @@ class FileLock:
 
     def __del__(self) -> None:
         self.release()
+
+
+def _may_have_open(pid: int, path: Path) -> bool:
+    """False where the system shows what the process has open, and the file is not among it (Linux)."""
+    if not Path("/proc/self/fd").is_dir():
+        return True
+    try:
+        wanted = path.stat()
+        return any(os.path.samestat(wanted, found) for found in _open_files(Path(f"/proc/{pid}/fd")))
+    except FileNotFoundError:
+        return False
+    except PermissionError:  # another user's
+        return True
+
+
+def _open_files(directory: Path) -> Iterator[os.stat_result]:
+    for entry in directory.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield entry.stat()
 
 
 def is_locked(path: str | os.PathLike[str]) -> bool:
@@ -163,10 +192,22 @@ def port_lock(address: str) -> FileLock:
         address: A pyserial URL (`/dev/ttyACM0`, `COM3`, `socket://host:port`) or a VISA resource
             (`TCPIP::host::5025::SOCKET`, `ASRL/dev/ttyUSB0::INSTR`).
     """
+    return FileLock(_lock_directory() / _port_lock_name(address))
+
+
+def port_locks(address: str) -> list[FileLock]:
+    """The locks of an instrument port, those of other users too where they may be looked at."""
+    own, name = _lock_directory(), _port_lock_name(address)
+    others = sorted(own.parent.glob(f"{_LOCKS}-*")) if sys.platform != "win32" else []
+    places = [own, *(place for place in others if place != own and os.access(place, os.R_OK | os.X_OK))]
+    return [FileLock(place / name) for place in places]
+
+
+def _port_lock_name(address: str) -> str:
     key = port_key(address)
     name = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[-40:]
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return FileLock(_lock_directory() / f"{name}-{digest}.lock")
+    return f"{name}-{digest}.lock"
 
 
 def port_key(address: str) -> str:
@@ -199,7 +240,7 @@ def _host_number(host: str) -> str:
 def _lock_directory() -> Path:
     # Not TMPDIR: two shells with different settings must meet in one place.
     base, user = (Path("/tmp"), os.getuid()) if sys.platform != "win32" else (Path(tempfile.gettempdir()), 0)
-    directory = base / f"labctl-locks-{user}"
+    directory = base / f"{_LOCKS}-{user}"
     directory.mkdir(mode=0o700, exist_ok=True)
     found = directory.lstat()
     if sys.platform != "win32" and (
@@ -255,6 +296,42 @@ def terminate(pid: int, timeout_second: float) -> bool:
         if has_ended(pid, timeout_second):
             return True
     return False
+
+
+def ask_to_end(pid: int) -> None:
+    """Ask process `pid` to end (SIGTERM; on Windows it ends at once); one that is stopped is woken up.
+
+    Raises:
+        ProcessLookupError: It has ended.
+        PermissionError: It belongs to somebody else.
+    """
+    if hasattr(signal, "SIGCONT"):
+        os.kill(pid, signal.SIGCONT)
+        _await_waking(pid)
+    os.kill(pid, signal.SIGTERM)
+
+
+def _await_waking(pid: int) -> None:
+    """Let a stopped process wake up before it gets another signal.
+
+    Any of its threads would take that, and Python acts on it in its main one only, which would sleep on.
+    """
+    deadline = time.monotonic() + _WAKES_WITHIN_SECOND
+    while _state(pid) in ("T", "R") and time.monotonic() < deadline:
+        threading.Event().wait(_WAKE_LOOK_SECOND)
+
+
+def _state(pid: int) -> str:
+    """State of a process's main thread by the letter that Linux has for it, "T" is stopped; "" elsewhere."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2][1:2]
+    except OSError:
+        return ""
+
+
+def end_by_force(pid: int) -> None:
+    """End process `pid` as it stands; raises as `ask_to_end` does."""
+    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def has_ended(pid: int, timeout_second: float = 0.0) -> bool:

@@ -9,8 +9,10 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +92,7 @@ def recover(data_directory: Path, reason: str = _REASON) -> list[Recovered]:
     closed, failures = list[Recovered](), list[JournalError]()
     for directory in run_directories(Path(data_directory)):
         try:
-            if (recovered := _recover_run(directory, reason)) is not None:
+            if (recovered := recover_run(directory, reason)) is not None:
                 closed.append(recovered)
         except JournalError as error:  # the others are closed all the same
             failures.append(error)
@@ -101,7 +103,17 @@ def recover(data_directory: Path, reason: str = _REASON) -> list[Recovered]:
     return closed
 
 
-def _recover_run(directory: Path, reason: str) -> Recovered | None:
+def recover_run(directory: Path, reason: str, found: Mapping[str, Any] | None = None) -> Recovered | None:
+    """Close one run, if it has no stop document and no living writer; None if it was left alone.
+
+    Args:
+        directory: The run's.
+        reason: What the stop document says.
+        found: Further keys of the stop document, such as how the instrument was found afterwards.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
     lock = FileLock(directory / LOCK_NAME)
     try:
         if ends_with_stop(directory) or not lock.acquire():
@@ -118,6 +130,7 @@ def _recover_run(directory: Path, reason: str) -> Recovered | None:
             "recovered": True,
             "reason": reason,
             "num_events": counts,
+            **(found or {}),
         }
         _append(segments(directory)[-1], encode("stop", stop))
         return Recovered(uid, directory, counts)

@@ -21,15 +21,24 @@ def stopped_reason(step: int, steps: int) -> str:
     return f"{_STOPPED_AT} {step} of {max(step, steps)}"
 
 
-def ending(start: Mapping[str, Any], stop: Mapping[str, Any]) -> dict[str, bool]:
+def ending(
+    start: Mapping[str, Any], stop: Mapping[str, Any], last_step: Mapping[str, Any] | None
+) -> dict[str, bool]:
     """Keys of the stop document that readers can trust: `stopped` or `protocol_completed`, true or absent.
 
-    The RunEngine calls a run that was stopped a success, and its stop document has no room for more.
+    The RunEngine calls a run that was stopped a success, and its stop document has no room for more. The
+    executor closes such a run itself; where it could not, the last row of `steps` decides.
+
+    Args:
+        start: The start document.
+        stop: The stop document.
+        last_step: The last row of `steps`; None if there is none.
     """
     if "protocol" not in start:
         return {}
     if stop.get("exit_status") == "success":
-        return {"protocol_completed": True}
+        stopped = as_it_ended(start, stop, lambda: last_step).get("stopped") is True
+        return {"stopped": True} if stopped else {"protocol_completed": True}
     stopped = stop.get("exit_status") == "abort" and str(stop.get("reason", "")).startswith(_STOPPED_AT)
     return {"stopped": True} if stopped else {}
 

@@ -18,6 +18,7 @@ from labctl.host_time import HOST
 from labctl.interrupt import end_open_run
 from labctl.journal import Journal
 from labctl.plugins import installed_versions, load_bench, load_driver
+from labctl.safety.limits import Limits
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -138,22 +139,23 @@ def _make_directory(directory: Path) -> None:
 def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Any) -> dict[str, Any]:
     """All devices by role, those that others are made of first."""
     made: dict[str, Any] = {}
+    limits = station.limits.narrowed_by(cell.limits)
     for role in sorted(station.devices, key=lambda role: bool(station.devices[role].uses)):
         entry = station.devices[role]
         if entry.uses:
             parts = {parameter: made[used] for parameter, used in entry.uses.items()}
-            made[role] = _make_device(station, role, cell, clock, pellet_area_m2=cell.area_m2, **parts)
+            made[role] = make_device(station, role, limits, clock, pellet_area_m2=cell.area_m2, **parts)
         else:
             address = bench.addresses[role] if bench is not None else entry.address or NO_ADDRESS
-            made[role] = _make_device(station, role, cell, clock, address=address)
+            made[role] = make_device(station, role, limits, clock, address=address)
     return {role: made[role] for role in station.devices}
 
 
-def _make_device(station: Station, role: str, cell: Cell, clock: Clock, **given: Any) -> Any:
+def make_device(station: Station, role: str, limits: Limits, clock: Clock, **given: Any) -> Any:
+    """The device of one role, by its registered driver; nothing is connected."""
     entry = station.devices[role]
     where = str(station.path or station.name)
     driver = load_driver(entry.driver, where, f"devices.{role}.driver")
-    limits = station.limits.narrowed_by(cell.limits)
     try:
         return driver(name=role, clock=clock, limits=limits, **given, **entry.options)
     except TypeError as error:

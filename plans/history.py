@@ -73,7 +73,9 @@ class History:
                 cut = None  # it had already written what its parent owed
                 break
             # whoever came first ended the program that was running
-            found = Found(run.start.get("found_clock_second"), bool(run.start.get("found_running")))
+            found = _found_by(run.start)
+        if cut is not None and cut.stop is not None and "found_clock_second" in cut.stop:
+            found = _found_by(cut.stop)  # `labctl off` was there first
         return cls(rows, ancestry[0], ancestry[-1], cut, found)
 
     @property
@@ -146,6 +148,10 @@ class History:
             index = first_index + position
             if index < len(visit.techniques):
                 yield _rebuilt(samples, count, index, _last_time(run))
+
+
+def _found_by(doc: Mapping[str, Any]) -> Found:
+    return Found(doc.get("found_clock_second"), bool(doc.get("found_running")))
 
 
 def _was_checking(run: RunTables) -> bool:

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
-from devices.sim.bench import IDLE_WALL_SECOND
+from devices.sim.bench import IDLE_WALL_SECOND, INFO_NAME
 from devices.sim.connection import Connection
-from devices.sim.launch import find_or_start, is_running, wait_until_gone
+from devices.sim.launch import find_or_start, is_running, read_info, wait_until_gone
 from devices.sim.settings import BenchSettings
 from labctl.cell import Cell
 from labctl.config import Station
@@ -26,6 +29,7 @@ _ZERO_CELSIUS_KELVIN = 273.15
 _PRIVATE_IDLE_WALL_SECOND = 10.0
 _STOP_WALL_SECOND = 5.0
 _DYING_WALL_SECOND = 2.0
+_STARTING_WALL_SECOND, _LOOK_AGAIN_WALL_SECOND = 10.0, 0.05
 _CARBON_FREE_CONDUCTIVITY_S_PER_M = 0.02  # of a composite whose particles alone carry electrons; else 1 S/m
 
 
@@ -136,9 +140,29 @@ class BenchHandle:
         self.close()
 
 
+@overload
 def ensure_bench(
-    station: Station, data_directory: Path, *, cell: Cell | None = None, fresh: bool = False
-) -> BenchHandle:
+    station: Station,
+    data_directory: Path,
+    *,
+    cell: Cell | None = None,
+    fresh: bool = False,
+    start: Literal[True] = True,
+) -> BenchHandle: ...
+
+
+@overload
+def ensure_bench(station: Station, data_directory: Path, *, start: Literal[False]) -> BenchHandle | None: ...
+
+
+def ensure_bench(
+    station: Station,
+    data_directory: Path,
+    *,
+    cell: Cell | None = None,
+    fresh: bool = False,
+    start: bool = True,
+) -> BenchHandle | None:
     """The bench of a simulated station, started if need be, with `cell` on its leads if given.
 
     Args:
@@ -146,12 +170,15 @@ def ensure_bench(
         data_directory: the bench lives in `bench/<station>/` of it and keeps the states of its cells there.
         cell: the cell to mount.
         fresh: a private bench instead, in a directory of its own, which ends with its handle.
+        start: without, only one that is running, whatever its settings; None if there is none.
 
     Raises:
         ConfigurationError: the station is not simulated.
         DeviceError: the bench does not start, or serves somebody else with other settings.
     """
     settings = bench_settings(station)
+    if not start:
+        return _running_bench(data_directory / "bench" / station.name)
     if fresh:
         directory = Path(tempfile.mkdtemp(prefix="labctl-bench-"))
         handle = _attach(directory, settings, fresh=True)
@@ -165,6 +192,21 @@ def ensure_bench(
         handle.close()
         raise
     return handle
+
+
+def _running_bench(directory: Path) -> BenchHandle | None:
+    """The bench that lives in a directory, as it is; one that is just starting is waited for."""
+    deadline = time.monotonic() + _STARTING_WALL_SECOND
+    while is_running(directory):
+        if (info := read_info(directory)) is not None:
+            return BenchHandle(Connection(info["port"], info["token"]), directory, info, fresh=False)
+        path = directory / INFO_NAME
+        if path.exists() and not os.access(path, os.R_OK):
+            raise DeviceError(f"{path} cannot be read: the bench belongs to another user")
+        if time.monotonic() > deadline:
+            raise DeviceError(f"{path} is not written: the bench does not start")
+        threading.Event().wait(_LOOK_AGAIN_WALL_SECOND)
+    return None
 
 
 def bench_settings(station: Station) -> BenchSettings:

@@ -177,5 +177,5 @@ def recover_runs(data: Path | None) -> int:
         write(f"run {run.uid} closed with {run.num_events.get('timeseries', 0)} samples")
     write(f"{len(closed)} interrupted run(s) closed")
     if closed:
-        write("the instrument may still be running the last program: `labctl check STATION` tells")
+        write("the instrument may still be running the last program: `labctl off STATION` ends it")
     return 0

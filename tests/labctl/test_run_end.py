@@ -79,8 +79,19 @@ def test_the_stop_document_gets_a_key_that_is_true_or_absent() -> None:
     start, reason = {"protocol": {"items": []}}, stopped_reason(33, 453)
     assert reason == "stopped at step 33 of 453"
     assert stopped_reason(12, 10) == "stopped at step 12 of 12"
-    assert ending(start, {"exit_status": "abort", "reason": reason}) == {"stopped": True}
-    assert ending(start, {"exit_status": "success", "reason": ""}) == {"protocol_completed": True}
-    assert ending(start, {"exit_status": "abort", "reason": "aborted by SIGTERM"}) == {}
-    assert ending(start, {"exit_status": "fail", "reason": "x"}) == {}
-    assert ending({"plan_name": "count"}, {"exit_status": "success"}) == {}
+    aborted = {"exit_status": "abort", "reason": "aborted by SIGTERM"}
+    assert ending(start, {"exit_status": "abort", "reason": reason}, None) == {"stopped": True}
+    assert ending(start, aborted, None) == {}
+    assert ending(start, {"exit_status": "fail", "reason": "x"}, None) == {}
+    assert ending({"plan_name": "count"}, SUCCESS, None) == {}
+
+
+def test_a_success_that_the_last_step_does_not_bear_out_is_none() -> None:
+    """The RunEngine's own stop document, where a second stop has kept the executor from writing it."""
+    start = {"protocol": Protocol(name="two", items=(STEP, REST)).model_dump(mode="json")}
+    first, last = ({"protocol_step": path, "end_reason": "time"} for path in "01")
+    assert ending(start, SUCCESS, first) == ending(start, SUCCESS, None) == {"stopped": True}
+    assert ending(start, SUCCESS, last) == {"protocol_completed": True}
+    assert ending(start, {**SUCCESS, "reason": "loop 0 ended after pass 1"}, first) == {
+        "protocol_completed": True
+    }

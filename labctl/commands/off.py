@@ -1,0 +1,186 @@
+"""`labctl off`: open every circuit of a station now, whoever runs it, and say what was seen."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from labctl.clock import MonotonicClock
+from labctl.commands.common import chosen_data, chosen_station, write
+from labctl.config import Station
+from labctl.errors import DeviceError, LabctlError, PortInUseError, TransportError
+from labctl.owners import ANSWER_WITHIN_SECOND, Owner, merged, port_holders, run_writers, wait_for
+
+_TRIES, _TRY_AGAIN_SECOND = 3, 0.3
+_CUT_OFF = "interrupted: its process ended without a stop document; `labctl off` opened the circuit"
+
+
+def switch_off(path: Path, data: Path | None) -> int:
+    """Open every circuit of a station; 0 when each was read back open, 1 when something could not be done.
+
+    Whoever runs the station is asked to end (SIGTERM: a run is aborted in order, a console ends), and is
+    killed when it has not let go after `ANSWER_WITHIN_SECOND`. Then each cycler is connected to, its program
+    ended, its circuit opened and read back.
+    """
+    station = chosen_station(path)
+    return _Off(station, chosen_data(data, station)).run()
+
+
+class _Off:
+    """One `labctl off`: what was done, and whether all could be."""
+
+    def __init__(self, station: Station, directory: Path) -> None:
+        self._station, self._directory = station, directory
+        self._bench: Any = None
+        self._good = True
+        self._asked: dict[int, tuple[Owner, float]] = {}
+
+    def run(self) -> int:
+        with _undisturbed():
+            self._ask(
+                run_writers(self._directory, self._station.name)
+            )  # first: nothing is known yet of ports
+            self._find_bench()
+            try:
+                if self._station.simulate is None or self._bench is not None:
+                    for role in self._circuits():
+                        self._open(role)
+                else:
+                    self._part_owners()
+                    self._no_bench()
+            finally:
+                if self._bench is not None:
+                    self._bench.close()
+        if len(self._station.devices) > 1:
+            write("temperature and stack pressure are left as they are")
+        return 0 if self._good else 1
+
+    def _failed(self, text: str) -> None:
+        self._good = False
+        write(text)
+
+    # ---- whoever runs the station
+    def _ask(self, owners: list[Owner]) -> None:
+        for owner in merged(owners):
+            known = self._asked.get(owner.pid)
+            if known is not None:
+                known[0].locks += owner.locks
+                continue
+            owner.ask()
+            self._asked[owner.pid] = owner, time.monotonic()
+            if owner.refusal:
+                self._failed(f"process {owner.pid} ({owner.what}) {owner.refusal}")
+
+    def _part_owners(self) -> None:
+        """Wait until all that were asked have let go; those that do not are killed."""
+        asked, self._asked = self._asked, {}
+        deadline = max((moment for _, moment in asked.values()), default=0.0) + ANSWER_WITHIN_SECOND
+        for owner, let_go in wait_for([owner for owner, _ in asked.values()], deadline):
+            who = f"process {owner.pid} ({owner.what})"
+            if let_go:
+                write(f"{who}: was asked to end, and has let go of the station")
+                continue
+            owner.force()
+            if owner.refusal:
+                self._failed(f"{who} did not let go within {ANSWER_WITHIN_SECOND:g} s, and {owner.refusal}")
+            else:
+                write(f"{who}: did not let go within {ANSWER_WITHIN_SECOND:g} s, and was killed")
+
+    # ---- the simulated bench
+    def _find_bench(self) -> None:
+        from labctl.plugins import load_bench
+
+        if self._station.simulate is not None:
+            try:
+                self._bench = load_bench()(self._station, self._directory, start=False)
+            except LabctlError as error:
+                self._failed(f"the bench of station {self._station.name} cannot be reached: {error}")
+
+    def _no_bench(self) -> None:
+        if self._good:
+            write(f"no bench of station {self._station.name} is running in {self._directory}: nothing is on")
+
+    # ---- instruments
+    def _circuits(self) -> list[str]:
+        """The roles that can close a circuit."""
+        from labctl.plugins import load_driver
+
+        where, found = str(self._station.path or self._station.name), list[str]()
+        for role, entry in self._station.devices.items():
+            if hasattr(load_driver(entry.driver, where, f"devices.{role}.driver"), "confirm_open"):
+                found.append(role)
+        self._ask(port_holders(address for role in found if (address := self._address(role))))
+        return found
+
+    def _address(self, role: str) -> str | None:
+        if self._bench is not None:
+            return self._bench.addresses.get(role)
+        return self._station.devices[role].address
+
+    def _open(self, role: str) -> None:
+        address = self._address(role)
+        if address is None:
+            self._failed(f"{role}: the bench that is running has no such instrument")
+            return
+        for number in range(_TRIES):
+            self._part_owners()
+            try:
+                self._take_over(role, address)
+                return
+            except (PortInUseError, TransportError) as error:
+                if number == _TRIES - 1:
+                    self._failed(f"{role}: NOT seen to be open: {error}")
+                self._ask(port_holders([address]))
+                threading.Event().wait(_TRY_AGAIN_SECOND)
+            except DeviceError as error:
+                self._failed(f"{role}: NOT seen to be open: {error}")
+                return
+
+    def _take_over(self, role: str, address: str) -> None:
+        from labctl.session import make_device
+
+        clock = self._bench.clock if self._bench is not None else MonotonicClock()
+        device = make_device(self._station, role, self._station.limits, clock, address=address)
+        try:
+            device.connect()  # which ends what runs there and opens the circuit, confirmed
+            write(f"{role}: {device.confirm_open()}")
+            if role == "cycler":
+                self._close_cut_off_run(device)
+        finally:
+            device.disconnect()
+
+    def _close_cut_off_run(self, device: Any) -> None:
+        """The station's last run, if its process died: what flowed until now belongs to it."""
+        from labctl.recovery import ends_with_stop, recover_run
+        from labctl.runs import list_runs
+
+        runs = list_runs(self._directory) if self._directory.is_dir() else []
+        newest = next((run for run in runs if run.station == self._station.name), None)
+        if newest is None or newest.has_writer or ends_with_stop(newest.directory):
+            return
+        found = {"found_clock_second": device.found_clock_second, "found_running": device.found_running}
+        try:
+            closed = recover_run(newest.directory, _CUT_OFF, found)
+        except LabctlError as error:
+            self._failed(str(error))
+            return
+        if closed is not None:
+            uid = closed.uid[:8]
+            write(f"run {uid} was cut off; `labctl resume {uid}` goes on with what is left")
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second `labctl off` and a terminal that closes do not cut this one short; it ends soon by itself."""
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
