@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station
+from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station, unrecorded_notes
 from labctl.config import load_cell, packaged_config
 from labctl.errors import DeviceError, LabctlError
 from labctl.session import connect_device, open_session
@@ -49,10 +50,12 @@ def check_station(path: Path, data: Path | None) -> int:
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
             findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
     console = Console()
-    console.print(_table(station.name, findings))
+    console.print(_table(station.name, findings, station.unrecorded))
     for finding in findings:
         if not finding.good:
             console.print(f"{finding.role}: {finding.verdict}", markup=False, highlight=False, soft_wrap=True)
+    for note in unrecorded_notes(station):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     return 0 if all(finding.good for finding in findings) else 1
 
 
@@ -85,13 +88,14 @@ def _examine(station: Any, role: str, device: Any) -> Finding:
     return Finding(role, instrument, device.prefix or "-", reading, device.check_limits(), "good", good=True)
 
 
-def _table(name: str, findings: list[Finding]) -> Table:
+def _table(name: str, findings: list[Finding], unrecorded: Collection[str]) -> Table:
     table = Table(
         title=f"Station {name}", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 1, 0)
     )
     for heading in ("role", "maker, model\nserial\nfirmware", "address", "reading", "limits", "verdict"):
         table.add_column(heading, overflow="fold", min_width=len(heading.split("\n")[0]))
     for f in findings:
-        verdict = f.verdict if f.good else "see below"
+        good = f"{f.verdict}, not recorded" if f.role in unrecorded else f.verdict
+        verdict = good if f.good else "see below"
         table.add_row(f.role, f.instrument, f.address, f.reading, f.limits, verdict)
     return table
