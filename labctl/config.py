@@ -161,6 +161,13 @@ class Station(Record):
         """The file this station was loaded from (absolute)."""
         return self._path
 
+    @property
+    def unrecorded(self) -> tuple[str, ...]:
+        """Roles whose readings are in no run: all but the cycler, the environment and what that uses."""
+        environment = self.devices.get("environment")
+        recorded = {"cycler", "environment", *(environment.uses.values() if environment is not None else ())}
+        return tuple(role for role in self.devices if role not in recorded)
+
     @model_validator(mode="after")
     def _roles(self) -> Self:
         if "cycler" not in self.devices:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labctl.analysis.tables import RunTables, tables
-from labctl.commands.common import chosen_cell, chosen_data, chosen_station
+from labctl.commands.common import chosen_cell, chosen_data, chosen_station, unrecorded_notes
 from labctl.commands.progress_bar import progress_bar
 from labctl.commands.runs import show_run, show_runs
 from labctl.interrupt import CONSOLE_CLOSED, EndRequest, PauseAtOnce, end_open_run
@@ -124,7 +124,7 @@ def start_console(
         from labctl.store.service import start_service_in_background
 
         start_service_in_background(directory, station)
-        session.RE.context_managers.append(lambda _: progress_bar(session, transient=True))
+        session.RE.context_managers.append(lambda _: progress_bar(session, transient=True, remarks=True))
         try:
             _talk(session, request)
         finally:
@@ -218,4 +218,5 @@ def _banner(session: Session) -> str:
         "  e.g. RE(gitt(cycler, cell=cell, pulses=3))    help: gitt?\n"
         "  live()  runs()  show()  replay()  analyze()  data()  resume()  store\n"
         "  Ctrl-C opens the circuit and pauses; then RE.resume(), RE.abort() or RE.stop()\n"
+        + "".join(f"  note: {note}\n" for note in unrecorded_notes(session.station))
     )

@@ -56,6 +56,11 @@ class Measurement:
             execution.measure(self.metadata), except_plan=execution.note_failure, final_plan=execution.finish
         )
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of it before it begins, a sentence each."""
+        return tuple(self.metadata.get("remarks", ()))
+
     def describe(self) -> str:
         """What it will take: steps, duration, points, charge, energy, currents, temperatures, pressures."""
         return describe(self.estimate)
@@ -96,6 +101,7 @@ def run_protocol(
         ProtocolError: a step is outside the limits, or protocol and metadata are more than a journal takes;
             nothing has moved.
     """
+    remark = protocol.remark_on(cell)
     protocol = protocol.resolved(cell)
     check_environment = None
     if environment is None:
@@ -114,6 +120,7 @@ def run_protocol(
         "devices": devices,
         "limits": described["limits"],
         "estimate": estimate.as_estimate(),
+        **({"remarks": [remark]} if remark else {}),
         **resumption.metadata,
         **(metadata or {}),
     }

@@ -24,6 +24,7 @@ from devices.techniques import (
 )
 from labctl.cell import Cell
 from labctl.safety.limits import Limits
+from plans.made_for import MadeFor, carries_amperes
 from plans.rated_steps import CcCv, RatedCurrent, RatedHold
 
 MOST_VISITS = 1_000_000
@@ -149,13 +150,14 @@ class Protocol(Record):
 
     It ends early after a step that ended for one of `stop_on`, or a loop for one of its own conditions named
     there: a soft short, say, which later steps would only make worse. `limits` narrow those of station and
-    cell for this measurement.
+    cell for this measurement. `made_for` is the cell that its currents (A) and charges (Ah) belong to.
     """
 
     name: str = Field(min_length=1, max_length=100)
     items: tuple[Item, ...] = Field(min_length=1)
     stop_on: tuple[LoopEnd, ...] = ()
     limits: Limits | None = None
+    made_for: MadeFor | None = None
 
     @model_validator(mode="after")
     def _of_reasonable_length(self) -> Self:
@@ -165,12 +167,20 @@ class Protocol(Record):
         return self
 
     def resolved(self, cell: Cell) -> Protocol:
-        """The same protocol with the currents of `cell` in place of rates.
+        """The same protocol with the currents of `cell` in place of rates; it is made for that cell then.
+
+        One that was made for another cell before stays so: amperes that it had already are not changed.
 
         Raises:
             ConfigurationError: The cell has no nominal capacity.
         """
-        return self.model_copy(update={"items": _resolved(self.items, cell)})
+        made_for = self.made_for or MadeFor.of(cell)
+        return self.model_copy(update={"items": _resolved(self.items, cell), "made_for": made_for})
+
+    def remark_on(self, cell: Cell) -> str:
+        """What its amperes are on `cell`, in a sentence; "" where it has none, or was made for that cell."""
+        said = "" if self.made_for is None else self.made_for.remark(cell)
+        return said if said and carries_amperes(self.items) else ""
 
 
 def _resolved(items: tuple[Item, ...], cell: Cell) -> tuple[Item, ...]:

@@ -11,7 +11,14 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from labctl.commands.common import DEFAULT_CELL, chosen_data, chosen_station, show, write
+from labctl.commands.common import (
+    DEFAULT_CELL,
+    chosen_data,
+    chosen_station,
+    show,
+    unrecorded_notes,
+    write,
+)
 from labctl.config import load_cell, packaged_config
 from labctl.errors import DeviceError, LabctlError
 from labctl.printable import printable
@@ -53,10 +60,12 @@ def check_station(path: Path, data: Path | None) -> int:
         for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
             findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
-    show(f"Station {station.name}", _Findings(findings))
+    show(f"Station {station.name}", _Findings(findings, tuple(station.unrecorded)))
     for finding in findings:
         if not finding.good:
             write(f"{finding.role}: {finding.verdict}")
+    for note in unrecorded_notes(station):
+        write(note)
     return 0 if all(finding.good for finding in findings) else 1
 
 
@@ -94,6 +103,7 @@ class _Findings:
     """Side by side where no word or number has to be broken for it, else one below the other."""
 
     findings: list[Finding]
+    unrecorded: tuple[str, ...] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         columns = self._columns()
@@ -118,7 +128,7 @@ class _Findings:
             "address": [f.address for f in self.findings],
             "reading": [f.reading for f in self.findings],
             "limits": [f.limits for f in self.findings],
-            "verdict": [_verdict(f) for f in self.findings],
+            "verdict": [_verdict(f, self.unrecorded) for f in self.findings],
         }
 
     def _stacked(self, f: Finding) -> Iterator[RenderableType]:
@@ -129,10 +139,11 @@ class _Findings:
         for name, said in named.items():
             if said != "-":
                 table.add_row(name, Text(printable(said, lines=True)))
-        yield Text(printable(f"\n{f.role}: {_verdict(f)}", lines=True))
+        yield Text(printable(f"\n{f.role}: {_verdict(f, self.unrecorded)}", lines=True))
         if table.row_count:
             yield table
 
 
-def _verdict(f: Finding) -> str:
-    return f.verdict if f.good else "see below"
+def _verdict(f: Finding, unrecorded: tuple[str, ...]) -> str:
+    good = f"{f.verdict}, not recorded" if f.role in unrecorded else f.verdict
+    return good if f.good else "see below"

@@ -49,6 +49,12 @@ def chosen_cell(path: Path | None, station: Station) -> Cell:
     return cell
 
 
+def unrecorded_notes(station: Station) -> list[str]:
+    """A sentence for each device of the station that runs do not record."""
+    kept = "a run keeps the readings of the cycler, and of the environment with what it uses"
+    return [f"{role}: not recorded: {kept}" for role in station.unrecorded]
+
+
 def chosen_data(option: Path | None, station: Station | None = None) -> Path:
     """The data directory by --data, LABCTL_DATA, the station, ./labctl-data, in this order."""
     from labctl.config import resolve_data_directory

@@ -20,12 +20,15 @@ _LAST_LINES_SECOND = 3.0
 
 
 @contextmanager
-def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Callable[[str], None]]:
+def progress_bar(
+    session: Session, *, transient: bool = False, remarks: bool = False
+) -> Iterator[Callable[[str], None]]:
     """Show progress and time left on standard error; gives a function that ends the bar with a message.
 
     Args:
         session: its next run is followed, or the one that is open and goes on after a pause.
         transient: the bar goes away at the end; for the console.
+        remarks: what a person should know of a run is shown as it begins.
     """
     journal = session.journal
     before = None if journal.is_open else journal.run_directory
@@ -42,8 +45,9 @@ def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Calla
     )
     task = bar.add_task("starting", total=1.0)
     stop = threading.Event()
+    begins = remarks and not journal.is_open  # not again when it goes on after a pause
     reader = threading.Thread(
-        target=_follow, args=(session, before, bar, task, stop), name="progress", daemon=True
+        target=_follow, args=(session, before, bar, task, stop, begins), name="progress", daemon=True
     )
     last_words: list[str] = []
     with bar:
@@ -60,7 +64,12 @@ def progress_bar(session: Session, *, transient: bool = False) -> Iterator[Calla
 
 
 def _follow(
-    session: Session, before: Path | None, bar: Progress, task: TaskID, stop: threading.Event
+    session: Session,
+    before: Path | None,
+    bar: Progress,
+    task: TaskID,
+    stop: threading.Event,
+    remarks: bool,
 ) -> None:
     """Wait for the run to open its journal, then follow it to its stop document."""
     while (directory := session.journal.run_directory) is None or directory == before:
@@ -69,6 +78,9 @@ def _follow(
     progress = RunProgress()
     for name, doc in follow(directory, poll_second=_POLL_SECOND, stop=stop):
         progress.feed(name, doc)
+        if name == "start" and remarks:
+            for remark in doc.get("remarks", ()):
+                bar.console.print(f"note: {printable(remark)}", markup=False, highlight=False)
         finished = name == "stop" and doc.get("exit_status") == "success"
         done = 1.0 if finished else progress.fraction or 0.0
         bar.update(task, completed=done, description=printable(progress.line))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write
+from labctl.commands.common import chosen_cell, chosen_data, chosen_station, unrecorded_notes, write
 from labctl.errors import ConfigurationError
 from labctl.interrupt import EndRequest
 from labctl.plan_parameters import PlanParameter, parameters_of
@@ -63,13 +64,22 @@ def run_plan(
         if dry_run:
             write(f"{plan_name}: allowed on station {station.name} with cell {cell.id}; what it will take:")
             write(measurement.describe())
-            for remark in remarks(measurement.estimate, directory):
+            for remark in remarks_on(session, measurement):
                 write(f"  {'remark':<12}{remark}")
             if save_protocol is not None:
                 load_executor("save_protocol")(measurement.protocol, save_protocol)
                 write(f"its protocol: {save_protocol}")
             return 0
         return run_measurement(session, measurement, request)
+
+
+def remarks_on(session: Session, measurement: Any) -> list[str]:
+    """What a person should know of a run before it begins: of its currents, of the station, of its size."""
+    return [
+        *measurement.remarks,
+        *unrecorded_notes(session.station),
+        *remarks(measurement.estimate, session.data_directory),
+    ]
 
 
 def remarks(estimate: Any, directory: Path) -> list[str]:
@@ -160,6 +170,8 @@ def run_measurement(session: Session, measurement: Any, request: EndRequest) -> 
     from labctl.commands.progress_bar import progress_bar
     from labctl.store.service import start_service_in_background
 
+    for remark in remarks_on(session, measurement):
+        sys.stderr.write(f"note: {remark}\n")
     start_service_in_background(session.data_directory, session.station)
     request.require_none()
     with quiet_run_engine(), request.aborting(session.RE), progress_bar(session) as done:

@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from devices.techniques import ConstantCurrent, Sampling
+from labctl.cell import Cell
 from labctl.config import packaged_config
 from labctl.runs import find_run
 from labctl.store.service import stop_service
+from plans.made_for import MadeFor
+from plans.protocol import Protocol
+from plans.protocol_files import save_protocol
 from tests.helpers import wait_until
 
 pexpect = pytest.importorskip("pexpect")
@@ -50,9 +55,10 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Terminal]:
     station = yaml.safe_load(packaged_config("sim.yaml").read_text())
     station["simulate"] = {"seed": 3, "speed": 100, "stoichiometry": 0.7}
+    station["devices"] |= getattr(request, "param", {})
     (tmp_path / "paced.yaml").write_text(yaml.safe_dump(station))
     opened = Terminal(tmp_path)
     yield opened
@@ -86,6 +92,22 @@ def assert_one_line(shown: str, words: str) -> None:
     assert words in shown
     assert "Traceback" not in shown
     assert "bluesky" not in shown
+
+
+@pytest.mark.parametrize("terminal", [{"spare_gauge": {"driver": "mark10"}}], indirect=True)
+def test_it_says_what_is_not_recorded_and_whose_currents_a_run_has(
+    terminal: Terminal, tmp_path: Path, coated_cell: Cell
+) -> None:
+    assert "note: spare_gauge: not recorded: a run keeps the readings of the cycler" in terminal.banner
+    step = ConstantCurrent(current_ampere=84e-6, until_time_second=10.0, sampling=Sampling.every(1))
+    made_for = MadeFor.of(coated_cell).model_copy(update={"cell_id": "half", "nominal_capacity_ah": 0.84e-3})
+    save_protocol(Protocol(name="one", items=(step,), made_for=made_for), tmp_path / "one.json")
+    terminal.type("from plans.execute import run_protocol; from plans.protocol_files import load_protocol")
+    terminal.type("p = run_protocol(cycler, load_protocol('one.json'), cell=cell)")
+    said = " ".join(terminal.type("RE(p)").split())
+    assert said.count("note: the protocol was made for cell half (1C = 0.84 mA); this cell") == 1
+    assert "its currents are 0.5 of the rates meant" in said
+    wait_until(lambda: find_run(tmp_path / "data", "last").status == "finished", 30)
 
 
 def test_control_c_opens_the_circuit_and_resume_finishes_the_run(terminal: Terminal, tmp_path: Path) -> None:
