@@ -44,6 +44,9 @@ Panel = Annotated[
     str | None,
     typer.Option("--panel", metavar="NAME", help="Show this panel only, e.g. nyquist; several with commas"),
 ]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Check here, run in the background: it outlives this terminal")
+]
 Theme = Annotated[str, typer.Option("--theme", help="system, dark or light")]
 Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Size of the window or picture in pixels")]
 
@@ -62,15 +65,20 @@ def run(
     ] = False,
     data: Data = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A private simulated bench")] = False,
+    detach: Detach = False,
     save_protocol: Annotated[
         Path | None, typer.Option("--save-protocol", metavar="FILE", help="With --dry-run: write it as JSON")
     ] = None,
 ) -> None:
-    """Run a plan on a station with a cell; `labctl plans` lists them, `labctl plans NAME` explains one."""
-    request = _end_request(dry_run=dry_run)
+    """Run a plan on a station with a cell; `labctl plans` lists them, `labctl plans NAME` explains one.
+
+    Ctrl-C, SIGTERM and a closed terminal (SIGHUP) end the run in order: the circuit is opened, the stop
+    document says why, the exit code is 1. Under nohup, and with --detach, a closed terminal changes nothing.
+    """
+    request = _end_request(dry_run=dry_run, detach=detach)
     from labctl.commands.run import run_plan
 
-    options = {"dry_run": dry_run, "fresh": fresh, "save_protocol": save_protocol}
+    options = {"dry_run": dry_run, "fresh": fresh, "detach": detach, "save_protocol": save_protocol}
     _leave(run_plan(plan, station, cell, parameters or [], data, request, **options))
 
 
@@ -103,12 +111,13 @@ def resume(
     auto: Annotated[
         bool, typer.Option("--auto", help="Only if the station's last run was cut off and it may be resumed")
     ] = False,
+    detach: Detach = False,
 ) -> None:
     """Go on with a run that was cut off, stopped or aborted, from its first unfinished step, in a new run."""
-    request = _end_request(dry_run=dry_run)
+    request = _end_request(dry_run=dry_run, detach=detach)
     from labctl.commands.resume import resume_run
 
-    _leave(resume_run(uid, station, data, request, dry_run=dry_run, auto=auto))
+    _leave(resume_run(uid, station, data, request, dry_run=dry_run, auto=auto, detach=detach))
 
 
 @app.command()
@@ -361,10 +370,11 @@ def store_stop(data: Data = None) -> None:
     _leave(stop(data))
 
 
-def _end_request(*, dry_run: bool = False) -> EndRequest:
+def _end_request(*, dry_run: bool = False, detach: bool = False) -> EndRequest:
     """What signals ask of a command that measures, from now on: before anything else is imported.
 
-    A dry run moves nothing; signals end it at once, as any other command.
+    A dry run moves nothing; signals end it at once, as any other command. A terminal that is closed while a
+    detached run starts ends the command alone.
     """
     from labctl.interrupt import EndRequest
     from labctl.terminal import outlive_terminal
@@ -372,7 +382,7 @@ def _end_request(*, dry_run: bool = False) -> EndRequest:
     if dry_run:
         return EndRequest()
     outlive_terminal()
-    return EndRequest().take_signals()
+    return EndRequest().take_signals(hang_up=not detach)
 
 
 def _leave(code: int) -> None:

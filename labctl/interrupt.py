@@ -81,7 +81,7 @@ class EndRequest:
         self._leave: Callable[[], bool] = lambda: False
         self._previous: dict[signal.Signals, Any] = {}
 
-    def take_signals(self, *, interrupt: bool = True) -> EndRequest:
+    def take_signals(self, *, interrupt: bool = True, hang_up: bool = True) -> EndRequest:
         """From now to the last moment of this process, SIGTERM, SIGHUP and SIGINT only ask it to end.
 
         A SIGHUP that is ignored already stays so: that is what nohup does for a process that is to go on
@@ -89,9 +89,12 @@ class EndRequest:
 
         Args:
             interrupt: SIGINT too.
+            hang_up: SIGHUP too.
         """
         taken = [number for number in _ENDING if interrupt or number != signal.SIGINT]
-        taken = [number for number in taken if number not in _HANG_UP or not _is_ignored(number)]
+        taken = [
+            number for number in taken if number not in _HANG_UP or (hang_up and not _is_ignored(number))
+        ]
         for number in taken:
             previous = signal.signal(number, self._note)
             self._previous.setdefault(number, previous)

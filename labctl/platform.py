@@ -35,6 +35,7 @@ else:
     import fcntl
 
 __all__ = [
+    "CAN_ASK_TO_END",
     "FileLock",
     "ask_to_end",
     "end_by_force",
@@ -51,6 +52,7 @@ __all__ = [
     "terminate",
     "write_private",
 ]
+CAN_ASK_TO_END = sys.platform != "win32"  # there another process can be killed, not asked to end
 _LOCKED_BYTE = 1 << 30  # Windows locks are mandatory: lock far behind the pid, so that it stays readable
 _PROBE_TRIES, _PROBE_WAIT_SECOND = (
     10,
@@ -275,7 +277,9 @@ def start_detached(command: list[str], log: Path, environment: Mapping[str, str]
             return subprocess.Popen(command, env=environment, creationflags=flags, **pipes).pid
         # By way of a short-lived process, so that no zombie stays with us when the other one ends.
         between = [sys.executable, "-S", "-E", "-c", _DETACH, *command]
+        # In a session of its own at once: a Ctrl-C is not meant for it.
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": output}
+        pipes["start_new_session"] = True
         return int(subprocess.run(between, env=environment, cwd="/", check=True, **pipes).stdout)
 
 

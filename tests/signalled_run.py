@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -178,16 +177,6 @@ def outcome(process: subprocess.Popen[str], timeout_second: float = 60.0) -> tup
     """Exit code and standard error."""
     _, errors = process.communicate(timeout=timeout_second)
     return process.returncode, errors or ""
-
-
-def read_record(path: Path, kind: str) -> list[dict[str, Any]]:
-    """Entries of a bench's record file."""
-    return [entry for line in path.read_text().splitlines() if (entry := json.loads(line))["kind"] == kind]
-
-
-def eventually(condition: Callable[[], Any], timeout_second: float = 60.0) -> None:
-    """As wait_until, patient with a busy machine."""
-    wait_until(lambda: bool(condition()), timeout_second)
 
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)

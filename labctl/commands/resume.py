@@ -9,6 +9,7 @@ from typing import Any
 from labctl.analysis.tables import RunTables, tables
 from labctl.cell import Cell
 from labctl.commands.common import chosen_data, chosen_station, write
+from labctl.commands.detach import require_detachable, run_detached
 from labctl.config import Station
 from labctl.errors import ConfigurationError
 from labctl.interrupt import EndRequest
@@ -29,6 +30,7 @@ def resume_run(
     *,
     dry_run: bool,
     auto: bool,
+    detach: bool = False,
 ) -> int:
     """Resume a run on its station; the exit code.
 
@@ -40,9 +42,12 @@ def resume_run(
         dry_run: only check, and tell what is left.
         auto: for a start script: does nothing unless the station's last run was interrupted, and is refused
             unless the station says `auto_resume: true`.
+        detach: check it here and run it in a process of its own.
     """
     from labctl.commands.run import run_measurement
 
+    if detach:
+        require_detachable("labctl resume", dry_run=dry_run)
     station = chosen_station(station_file)
     directory = chosen_data(data, station)
     if auto:
@@ -51,12 +56,12 @@ def resume_run(
             write(f"station {station.name}: its last run was not interrupted")
             return 0
         uid = found.uid
-    ancestry = ancestry_of(uid, directory, close=not dry_run)
+    ancestry = ancestry_of(uid, directory, close=not (dry_run or detach))
     _require_station(ancestry[-1], station)
     where = f"run {ancestry[-1].start['uid']}, start document, cell"
     cell = validate_record(ancestry[-1].start.get("cell") or {}, Cell, where=where)
     with open_session(
-        station, cell, directory, connect=not dry_run, still_wanted=request.require_none
+        station, cell, directory, connect=not (dry_run or detach), still_wanted=request.require_none
     ) as session:
         measurement = resume_measurement(session, ancestry)
         if other := _other_instrument(ancestry[-1], measurement.metadata):
@@ -64,7 +69,11 @@ def resume_run(
         if dry_run:
             write(measurement.resumption.describe())
             return 0
-        return run_measurement(session, measurement, request)
+        if not detach:
+            return run_measurement(session, measurement, request)
+    where = ["--station", str(station_file.resolve())] if station_file is not None else []
+    arguments = ["resume", str(ancestry[-1].start["uid"]), *where]
+    return run_detached(arguments, directory, station_file, request)
 
 
 def interrupted_run(station: Station, directory: Path) -> RunSummary | None:

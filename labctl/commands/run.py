@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from labctl.commands.common import chosen_cell, chosen_data, chosen_station, unrecorded_notes, write
+from labctl.commands.detach import require_detachable, run_detached
 from labctl.errors import ConfigurationError
 from labctl.interrupt import EndRequest
 from labctl.plan_parameters import PlanParameter, parameters_of
@@ -36,12 +37,16 @@ def run_plan(
     *,
     dry_run: bool,
     fresh: bool,
+    detach: bool = False,
     save_protocol: Path | None = None,
 ) -> int:
     """Run (or only check) a plan or a protocol file; the exit code. `save_protocol` writes what would run.
 
-    Once `request` was made nothing begins, and what goes on is ended in order.
+    `detach` checks it here and runs it in a process of its own. Once `request` was made nothing begins, and
+    what goes on is ended in order.
     """
+    if detach:
+        require_detachable("labctl run", dry_run=dry_run)
     station = chosen_station(station_file)
     cell = chosen_cell(cell_file, station)
     if plan_name.endswith(".json"):
@@ -57,7 +62,7 @@ def run_plan(
         cell,
         directory,
         fresh_bench=fresh,
-        connect=not dry_run,
+        connect=not (dry_run or detach),
         still_wanted=request.require_none,
     ) as session:
         measurement = bind_plan(plan, plan_name, session, parameters)
@@ -70,7 +75,21 @@ def run_plan(
                 load_executor("save_protocol")(measurement.protocol, save_protocol)
                 write(f"its protocol: {save_protocol}")
             return 0
-        return run_measurement(session, measurement, request)
+        if not detach:
+            return run_measurement(session, measurement, request)
+    arguments = _in_full(plan_name, station_file, cell_file, settings, fresh=fresh)
+    return run_detached(arguments, directory, station_file, request)
+
+
+def _in_full(
+    plan_name: str, station_file: Path | None, cell_file: Path | None, settings: list[str], *, fresh: bool
+) -> list[str]:
+    """The arguments of this `labctl run` for a process that works in another directory."""
+    plan = str(Path(plan_name).resolve()) if plan_name.endswith(".json") else plan_name
+    arguments = ["run", plan, *(["--fresh"] if fresh else [])]
+    for option, path in (("--station", station_file), ("--cell", cell_file)):
+        arguments += [option, str(path.resolve())] if path is not None else []
+    return arguments + [word for setting in settings for word in ("--set", setting)]
 
 
 def remarks_on(session: Session, measurement: Any) -> list[str]:
