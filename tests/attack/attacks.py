@@ -139,9 +139,9 @@ def _bad_wire(directory: Path, config: str, fault: str, **arguments: Any) -> See
         return _went_on(place, process, charge)
 
 
-@attack("7 Keithley: garbage before 20 answers")
+@attack("7 Keithley: garbage before 10 answers")
 def keithley_garbage(directory: Path) -> Seen:
-    return _bad_wire(directory, KEITHLEY, "garbage", lines=20)
+    return _bad_wire(directory, KEITHLEY, "garbage", lines=10)
 
 
 @attack("7 Keithley: 200 answers split into pieces of 3 bytes")
