@@ -371,7 +371,7 @@ def test_with_the_host_killed_an_excursion_is_stopped_within_100_ms_and_the_outp
     cell = SteppedCell(3.0)
     with keithley_bench(speed=200.0, cell=cell) as bench:
         start_and_kill_host(Keithley2450, bench.address, lambda: None)
-        assert bench.closed
+        wait_until(lambda: bench.closed, 5)
         at = bench.call(lambda: bench.clock.now) + 100.013
         bench.call(lambda: cell.jump(at, 4.2))
         wait_until(lambda: not bench.closed)

@@ -251,5 +251,8 @@ def test_an_unknown_run_is_one_clear_line(tmp_path: Path) -> None:
 def test_a_fault_can_be_armed_from_the_command_line_and_is_refused_in_words(place: Path) -> None:
     armed = labctl(place, "sim", "paced.yaml", "--inject", "cycler:silent:after_lines=3")
     assert armed.returncode == 0
+    assert labctl(place, "sim", "paced.yaml", "--inject", "cycler:late:delay_second=1e-3").returncode == 0
+    soon = labctl(place, "sim", "paced.yaml", "--inject", "cycler:late:delay_second=soon")
+    assert_one_clear_line(soon, "late: delay_second = 'soon'", "must be a number from 0 to 3600")
     assert_one_clear_line(labctl(place, "sim", "paced.yaml", "--inject", "cycler:magic"), "magic", "garbage")
     assert_one_clear_line(labctl(place, "sim", "paced.yaml", "--inject", "toaster:late"), "toaster", "cycler")
