@@ -4,9 +4,10 @@ What a cell did meanwhile is not known: the logging may have paused while the cu
 may have. A cadence that changes is no silence. A schedule of times grows coarser within a step and then
 stays so: the rows behind a long distance are as far apart. A schedule of voltages is silent while the
 voltage hardly moves, at a current that is the same before and after: there the distances differ, but from
-row to row the voltage moves by about as much. So a distance in a step is a silence if it is more than ten
-times those beside it and none of this explains it. With fewer than three distances beside it there is no
-cadence to judge by.
+row to row the voltage moves by about as much. A logger that pauses for a moment again and again, at one
+current, is no silence either. So a distance in a step is a silence if it is more than ten times those
+beside it and none of this explains it. With fewer than three distances beside it there is no cadence to
+judge by.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ _SAME_CURRENT = 0.02
 _SAME_VOLTAGE_STEP = 2.0  # times the median step of the voltage
 _STEADIER = 0.5  # how much less the steps of voltage must spread than those of time, in logarithms
 _ENOUGH_FOR_SPREAD = 6
+_OFTEN, _LONGEST_HABIT = 20, 100.0  # times in a step; times the distances beside
+_LARGE_STEP = 50  # distances: one among them does not change what is typical of them
 _TOLD = 20
+_MOST_GAPS = 100  # that are written as alarms
 _SECOND_PER_HOUR = 3600.0
 
 
@@ -52,9 +56,9 @@ def silences(rows: FileRows, step_count: Integers) -> list[Silence]:
 def part(rows: FileRows, stretch: Integers, found: list[Silence]) -> tuple[Integers, list[Gap]]:
     """The stretches with a new one behind each silence in which current flowed, and these as gaps; told."""
     flowing = [silence for silence in found if silence.current_ampere]
-    parted, gaps = stretch.copy(), list[Gap]()
-    for number, silence in enumerate(flowing):
-        parted[silence.row :] += 1
+    begins, gaps = np.zeros_like(stretch), list[Gap]()
+    begins[[silence.row for silence in flowing]] = 1
+    for number, silence in enumerate(flowing[:_MOST_GAPS]):
         time, line = float(rows.test_time_second[silence.row]), int(rows.line_number[silence.row])
         gaps.append(Gap(time, silence.length_second, line))
         if number < _TOLD:
@@ -68,7 +72,7 @@ def part(rows: FileRows, stretch: Integers, found: list[Silence]) -> tuple[Integ
             )
     if len(flowing) > _TOLD:
         rows.notices.append(f"{len(flowing) - _TOLD} more such times without readings, not counted either")
-    return parted, gaps
+    return stretch + np.cumsum(begins), gaps
 
 
 class _Distances:
@@ -84,6 +88,8 @@ class _Distances:
         self._step = step_count[at]
         self._second = np.diff(rows.test_time_second[at])
         self._inside = np.diff(self._step) == 0
+        self._known_steps: dict[tuple[int, int, int], tuple[float, bool]] = {}
+        self._sorted: dict[int, Floats] = {}
         self._none_ampere = REST_SHARE * float(np.abs(current[at]).max()) if at.size else 0.0
 
     def silences(self) -> list[Silence]:
@@ -101,7 +107,7 @@ class _Distances:
         found = list[Silence]()
         for place in np.flatnonzero(suspect).tolist():
             cadence = self._cadence_beside(place)
-            if not (self._is_coarser_schedule(place, cadence) or self._is_schedule_of_voltages(place)):
+            if not self._is_explained(place, cadence):
                 found.append(self._silence(place, cadence))
         return found
 
@@ -150,21 +156,48 @@ class _Distances:
         alike = self._same_step(1) & (np.abs(one - other) <= _SAME_CADENCE * longer)
         return float(np.minimum(one, other)[alike].max()) if alike.any() else 0.0
 
+    def _is_explained(self, place: int, cadence_second: float) -> bool:
+        if self._is_coarser_schedule(place, cadence_second):
+            return True
+        begin, end = self._at[place : place + 2]
+        before, after = float(self._current[begin]), float(self._current[end])
+        same = abs(before - after) <= _SAME_CURRENT * max(abs(before), abs(after))
+        return same and (self._is_habit(place, cadence_second) or self._is_schedule_of_voltages(place))
+
+    def _is_habit(self, place: int, cadence_second: float) -> bool:
+        """Whether the logger is as silent again and again, and not for long."""
+        length, whole = float(self._second[place]), self._step_of(place)
+        if length > _LONGEST_HABIT * cadence_second:
+            return False
+        if whole.start not in self._sorted:
+            self._sorted[whole.start] = np.sort(self._second[whole])
+        alike = np.array([1 - _SAME_CADENCE, 1 + _SAME_CADENCE]) * length
+        first, last = np.searchsorted(self._sorted[whole.start], alike)
+        return bool(last - first > _OFTEN)
+
     def _is_schedule_of_voltages(self, place: int) -> bool:
-        """Whether the current is the same before and behind, and the voltage moved by as much as always."""
+        """Whether rows go by the voltage, and it moved by as much as always."""
         whole = self._step_of(place)
-        here = slice(whole.start, whole.stop + 1)
-        current, volt = self._current[self._at[here]], self._rows.columns["voltage_volt"][self._at[here]]
-        place -= whole.start
-        before, after = float(current[place]), float(current[place + 1])
-        if abs(before - after) > _SAME_CURRENT * max(abs(before), abs(after)):
-            return False
-        seconds, volts = self._second[whole], np.abs(np.diff(volt))
-        others = np.isfinite(volts) & (seconds > 0) & (np.arange(len(volts)) != place)
-        if not others.any() or not volts[place] <= _SAME_VOLTAGE_STEP * np.median(volts[others]):
-            return False
-        few = others.sum() < _ENOUGH_FOR_SPREAD
-        return bool(few or _spread(volts[others]) < _STEADIER * _spread(seconds[others]))
+        begin, end = self._at[place : place + 2]
+        volt = self._rows.columns["voltage_volt"]
+        large = whole.stop - whole.start >= _LARGE_STEP
+        typical, by_voltage = self._steps_of_voltage(whole.start, whole.stop, -1 if large else place)
+        return by_voltage and bool(abs(volt[end] - volt[begin]) <= _SAME_VOLTAGE_STEP * typical)
+
+    def _steps_of_voltage(self, start: int, stop: int, without: int) -> tuple[float, bool]:
+        """By how much the voltage moves from row to row of a step, and whether its rows go by that."""
+        if (start, stop, without) in self._known_steps:
+            return self._known_steps[start, stop, without]
+        seconds = self._second[start:stop]
+        volts = np.abs(np.diff(self._rows.columns["voltage_volt"][self._at[start : stop + 1]]))
+        others = np.isfinite(volts) & (seconds > 0) & (np.arange(start, stop) != without)
+        found = (np.nan, False)
+        if others.any():
+            few = others.sum() < _ENOUGH_FOR_SPREAD
+            by_voltage = few or _spread(volts[others]) < _STEADIER * _spread(seconds[others])
+            found = (float(np.median(volts[others])), bool(by_voltage))
+        self._known_steps[start, stop, without] = found
+        return found
 
 
 def _spread(values: Floats) -> float:

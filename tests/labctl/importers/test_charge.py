@@ -96,6 +96,8 @@ CLEAN = {
     ),
     "a constant voltage": joined([np.geomspace(1.0, 4e4, 60) - 1.0], [CURRENT]),
 }
+HABIT = np.cumsum(np.where(np.arange(3000) % 50 == 49, 30.0, 1.0))
+CLEAN["a logger that stops for 30 s every 50 rows"] = joined([HABIT - 1.0], [CURRENT])
 SILENT = by_voltage(plateau, 13_000.0, 5e-3)
 CLEAN["by voltage, silent for hours"] = joined([SILENT], [CURRENT]) | {"volt": plateau(SILENT)}
 
