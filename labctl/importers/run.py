@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,7 +21,7 @@ from labctl.importers.parquet import ParquetTable, is_parquet
 from labctl.importers.rows import FileRows
 from labctl.importers.run_writer import remove_leftovers, write_run
 from labctl.importers.sidecar import Sidecar, read_sidecar
-from labctl.importers.streams import streams_of
+from labctl.importers.streams import ImportedStreams, streams_of
 from labctl.importers.text import file_hash, opened, unreadable
 from labctl.journal_ends import first_document
 from labctl.platform import FileLock
@@ -86,13 +86,22 @@ def import_file(
         if rows.sha256 != digest:
             raise ConfigurationError(str(path), "file", None, "was changed while it was read")
         sidecar = read_sidecar(path, rows)
-        imported = streams_of(rows)
-        if sidecar is not None:
-            imported = sidecar.applied_to(imported, rows)
+        imported = streams_of(rows) if sidecar is None else _with_sidecar(rows, sidecar)
         start = _start(rows, cell, sidecar)
         uid = write_run(data, start, imported)
     counts = {name: len(next(iter(stream.values()))) for name, stream in imported.streams.items()}
     return Imported(uid, start["plan_name"], counts, tuple(rows.notices))
+
+
+def _with_sidecar(rows: FileRows, sidecar: Sidecar) -> ImportedStreams:
+    """The streams with the recorded steps, whose charges the instrument counted, or else reconstructed."""
+    whole = replace(rows, notices=list(rows.notices))
+    imported = sidecar.applied_to(streams_of(whole, part_steps=False))
+    if imported is None:
+        rows.notices.append("the steps in the metadata file are not those of the data: reconstructed")
+        return streams_of(rows)
+    rows.notices[:] = whole.notices
+    return imported
 
 
 def find_import(data_directory: Path, sha256: str) -> str | None:

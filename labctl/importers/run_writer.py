@@ -94,8 +94,13 @@ def _write(scratch: Path, start: dict[str, Any], imported: ImportedStreams) -> P
         for gap in imported.gaps:
             now[0] = gap.test_time_second
             file = start["imported"]["file"]
-            action = f"the clock of {file} began again at line {gap.line}"
-            journal.alarm(kind="gap", source=file, value=-gap.back_second, limit=nan, action=action)
+            what = (
+                "the clock of {} began again at line {}"
+                if gap.jump_second < 0
+                else "{} has no rows before line {}"
+            )
+            action = what.format(file, gap.line)
+            journal.alarm(kind="gap", source=file, value=gap.jump_second, limit=nan, action=action)
         journal("stop", _stop(start["uid"], writers))
         if journal.run_directory is None:
             raise LabctlError(f"{scratch}: the journal did not begin")

@@ -30,12 +30,11 @@ class Sidecar:
     start_unix_second: float | None
     steps: list[dict[str, Any]]
 
-    def applied_to(self, imported: ImportedStreams, rows: FileRows) -> ImportedStreams:
-        """The streams with the recorded steps for the reconstructed ones, if they are those of the data."""
+    def applied_to(self, imported: ImportedStreams) -> ImportedStreams | None:
+        """The streams with the recorded steps for the reconstructed ones; None if they are others."""
         recorded = _as_stream(self.steps, imported.streams["steps"])
         if recorded is None or not _fits(recorded, imported):
-            rows.notices.append("the steps in the metadata file are not those of the data: reconstructed")
-            return imported
+            return None
         return replace(imported, streams={**imported.streams, "steps": recorded})
 
 

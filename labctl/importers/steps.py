@@ -1,6 +1,7 @@
 """Steps of a file that does not keep them: where they begin, of what kind they are, what charge they moved.
 
-Charges are trapezoids between the valid samples of one step, never across its borders or a gap in time.
+Charges are trapezoids between the valid samples of one step, never across its borders or a time without rows
+(`labctl.importers.silences`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labctl.importers.rows import FileRows, Floats, Integers
+from labctl.importers.rows import FileRows, Floats, Integers, lines_text
 
 REST_SHARE = 1e-3  # |current| below this share of the largest one is none
 CONSTANT_CURRENT_SPREAD = 0.02  # of the median: the middle 90 % of a constant current
 CONSTANT_VOLTAGE_SPREAD_VOLT = 2e-3
 SAME_LENGTH_SHARE = 0.01
+FAR = 10.0  # times the cadence: how far rows may lie apart for a charge to be counted between them
+FEW_ROWS = 6
 _SECOND_PER_HOUR = 3600.0
 
 
@@ -26,7 +29,7 @@ def number_steps(rows: FileRows, stretch: Integers) -> Integers:
     nothing about steps, where the current begins, ends or turns.
     """
     own = rows.step_count
-    counted = _counted(rows, stretch)
+    counted = counted_steps(rows, stretch)
     if own is None:
         return counted
     if (np.diff(own) < 0).any() or (own < 0).any() or _differs(own, counted):
@@ -35,7 +38,8 @@ def number_steps(rows: FileRows, stretch: Integers) -> Integers:
     return own
 
 
-def _counted(rows: FileRows, stretch: Integers) -> Integers:
+def counted_steps(rows: FileRows, stretch: Integers) -> Integers:
+    """The step of each row, counted from 1, wherever the file numbers them from."""
     keys = [stretch]
     if rows.is_impedance is not None and rows.spectrum_key is not None:
         keys += [rows.is_impedance.astype(np.int64), np.where(rows.is_impedance, rows.spectrum_key, 0)]
@@ -105,18 +109,27 @@ def _middle(values: Floats) -> Floats:
 
 
 def step_rows(
-    rows: FileRows, step_count: Integers, types: NDArray[Any], stretch: Integers
+    rows: FileRows,
+    step_count: Integers,
+    types: NDArray[Any],
+    stretch: Integers,
+    unknown: NDArray[np.bool_] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """The `steps` stream.
 
     A step begins where the one before it ended if that is no further than its own samples are apart. How a
     step ended is told from its length: "time" if another step of its type is as long, or if it is a rest that
-    another step follows; "unknown" else.
+    another step follows; "unknown" else. No charge is counted between a row that is `unknown` and the one
+    before it.
     """
     spans = _spans(step_count)
     starts = _starts(rows, spans, stretch)
+    unknown = np.zeros(len(rows), dtype=bool) if unknown is None else unknown
+    unknown[[begin for begin, _ in spans]] |= _begin_unknown(rows, spans, starts)
     ends = np.array([rows.test_time_second[end - 1] for _, end in spans])
-    charges = [_charge_coulomb(rows, b, e, start) for (b, e), start in zip(spans, starts, strict=True)]
+    charges = [
+        _charge_coulomb(rows, b, e, start, unknown[b:e]) for (b, e), start in zip(spans, starts, strict=True)
+    ]
     kinds = [str(types[begin]) for begin, _ in spans]
     follows = [end < len(rows) and stretch[end] == stretch[end - 1] for _, end in spans]
     cycles = _or_zero(rows.cycle_count, len(rows))
@@ -146,13 +159,30 @@ def _starts(rows: FileRows, spans: list[tuple[int, int]], stretch: Integers) -> 
     for begin, end in spans:
         first = float(time[begin])
         if within is not None and np.isfinite(within[begin]):
-            starts.append(first - float(within[begin]))
+            earliest = float(time[begin - 1]) if begin else -np.inf  # a step does not begin within another
+            starts.append(max(first - float(within[begin]), earliest))
             continue
         near = begin > 0 and stretch[begin] == stretch[begin - 1]
         apart = float(np.median(np.diff(time[begin : min(end, begin + 10)]))) if end - begin > 1 else 0.0
         before = float(time[begin - 1]) if near else first
         starts.append(before if first - before <= 2 * apart else first)
     return np.array(starts)
+
+
+def _begin_unknown(rows: FileRows, spans: list[tuple[int, int]], starts: Floats) -> NDArray[np.bool_]:
+    """Whether the file's own step time says that a step had begun long before its first row."""
+    unknown = np.zeros(len(spans), dtype=bool)
+    for number, ((begin, end), start) in enumerate(zip(spans, starts, strict=True)):
+        apart = np.diff(rows.test_time_second[begin : min(end, begin + FEW_ROWS)])
+        before = float(rows.test_time_second[begin]) - start
+        unknown[number] = len(apart) > 1 and before > FAR * float(apart.max()) > 0
+    if unknown.any():
+        lines = lines_text(rows.line_number[[spans[n][0] for n in np.flatnonzero(unknown)]], rows.line_word)
+        rows.notices.append(
+            f"{int(unknown.sum())} step(s) began long before their first row, by their step time: the charge "
+            f"until then is not counted: {lines}"
+        )
+    return unknown
 
 
 def step_times(rows: FileRows, step_count: Integers, starts: Floats) -> Floats:
@@ -164,15 +194,17 @@ def step_times(rows: FileRows, step_count: Integers, starts: Floats) -> Floats:
     return computed if own is None else np.where(np.isfinite(own), own, computed)
 
 
-def _charge_coulomb(rows: FileRows, begin: int, end: int, start: float) -> tuple[float, float]:
+def _charge_coulomb(
+    rows: FileRows, begin: int, end: int, start: float, unknown: NDArray[np.bool_]
+) -> tuple[float, float]:
     """Charge in and out of one step; NaN where no current was measured."""
     time, current = rows.test_time_second[begin:end], rows.columns["current_ampere"][begin:end]
     valid = np.isfinite(current)
-    time, current = time[valid], current[valid]
+    time, current, known = time[valid], current[valid], ~unknown[valid]
     if not time.size:
         return np.nan, np.nan
     time, current = np.concatenate(([start], time)), np.concatenate((current[:1], current))
-    parts = 0.5 * (current[1:] + current[:-1]) * np.diff(time)
+    parts = 0.5 * (current[1:] + current[:-1]) * np.diff(time) * known
     return float(parts[parts > 0].sum()), abs(float(parts[parts < 0].sum()))
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from labctl.errors import ConfigurationError
 from labctl.export.bdf_terms import ENVIRONMENT
 from labctl.importers.rows import IMPEDANCE_COLUMNS, FileRows, Integers
-from labctl.importers.steps import number_steps, step_rows, step_times, type_steps
+from labctl.importers.silences import part, silences
+from labctl.importers.steps import counted_steps, number_steps, step_rows, step_times, type_steps
 from labctl.importers.timeline import Gap, straighten
 
 Stream = dict[str, NDArray[Any]]
@@ -47,8 +48,13 @@ class ImportedStreams:
     gaps: list[Gap]
 
 
-def streams_of(rows: FileRows) -> ImportedStreams:
+def streams_of(rows: FileRows, *, part_steps: bool = True) -> ImportedStreams:
     """Number and type the steps, make time go forward, and sort the rows into streams.
+
+    Args:
+        rows: of the file; changed in place.
+        part_steps: whether a new step begins behind a time without rows in which current flowed, so that
+            nobody integrates over it. False for a file whose steps and charges are known from elsewhere.
 
     Raises:
         ConfigurationError: there is nothing in the file, or its times are no elapsed time.
@@ -56,9 +62,15 @@ def streams_of(rows: FileRows) -> ImportedStreams:
     if not len(rows):
         raise ConfigurationError(str(rows.path), "rows", None, "there are none after the headings")
     stretch, gaps = straighten(rows)
+    unknown = np.zeros(len(rows), dtype=bool)
+    if part_steps:
+        found = silences(rows, counted_steps(rows, stretch))
+        stretch, more = part(rows, stretch, found)
+        gaps = sorted([*gaps, *more], key=lambda gap: gap.test_time_second)
+        unknown[[silence.row for silence in found]] = True
     step_count = number_steps(rows, stretch)
     types = type_steps(rows, step_count)
-    steps = step_rows(rows, step_count, types, stretch)
+    steps = step_rows(rows, step_count, types, stretch, unknown)
     within = step_times(rows, step_count, steps["start_test_time_second"])
     spectral = np.zeros(len(rows), dtype=bool) if rows.is_impedance is None else rows.is_impedance
     common = {

@@ -19,7 +19,7 @@ from labctl.files import open_regular
 
 LONGEST_LINE_BYTE = 1 << 20
 _GZIP = b"\x1f\x8b"
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?=[^\r\n])")  # \r where the line goes on
 
 
 class _Hashed(io.RawIOBase):

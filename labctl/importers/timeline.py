@@ -1,7 +1,13 @@
-"""Making test time go forward: rows given twice, rows out of order, clocks that began again.
+"""Making test time go forward: rows given twice, single times that cannot be, clocks that began again.
 
-Nothing is guessed into the data: rows that say nothing new or come late are left out, a clock that began
-again begins a new stretch into which no step goes on, and all of it is told with the lines it concerns.
+Nothing is guessed into the data: rows that say nothing new are left out; a row whose time is behind, or
+ahead of, both its neighbours while the clock goes on keeps its readings, and its time is put between
+theirs; a clock that began again begins a new stretch into which no step goes on. All of it is told with the
+lines it concerns.
+
+Whether a clock that went back began again, or only a few rows say so, shows in the first row that is beyond
+the old clock: it stands one cadence behind the row before it if the clock began again, and one cadence
+behind the last row of the old clock if that goes on.
 """
 
 from __future__ import annotations
@@ -15,17 +21,23 @@ from labctl.errors import ConfigurationError
 from labctl.importers.rows import FileRows, Floats, Integers, lines_text
 
 LATE_SECOND = 1.0  # a row at most this much earlier than the one before it only came late
-LATE_ROWS = 5  # ... if within this many rows time is beyond that point again
+LATE_ROWS = 5  # so many rows at most may be behind; then time must be beyond that point again
+_SHORTEST = 0.1  # of the cadence: below that a distance is not the less likely
+_MANY_ROWS = 10  # a clock that goes back by more counts as that of a few rows ...
+_IN_DOUBT = 0.7  # ... even where its distance fits the cadence better by this factor, in logarithms (2)
 STRETCH_APART_SECOND = 1e-3  # as a program's rows follow those of the last one
 MOST_STRETCHES = 100
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A place where the file's clock began again: test time there, and how far back the clock went (s)."""
+    """A place where time jumps: test time behind it, and by how much the file's clock does (s).
+
+    Below 0 the clock began again, and how much time passed is not known; above 0 no rows are in between.
+    """
 
     test_time_second: float
-    back_second: float
+    jump_second: float
     line: int
 
 
@@ -40,12 +52,16 @@ def straighten(rows: FileRows) -> tuple[Integers, list[Gap]]:
     """
     _refuse_negative(rows)
     again = _repeats(rows)
-    keep, begins = _judge(rows.test_time_second, again)
-    _note(rows, again, "given before, word for word")
-    _note(rows, ~keep & ~again, "out of order in time")
-    stretch = np.cumsum(begins)[keep].astype(np.int64)
-    rows.select(keep)
-    return stretch, _move_stretches(rows, stretch)
+    if again.any():
+        lines = lines_text(rows.line_number[again], rows.line_word)
+        rows.notices.append(f"{int(again.sum())} row(s) left out, given before, word for word: {lines}")
+        rows.select(~again)
+    odd, begins = _judge(rows.test_time_second)
+    stretch = np.cumsum(begins).astype(np.int64)
+    gaps = _move_stretches(rows, stretch, odd)
+    if odd.any():
+        _put_between(rows, odd)
+    return stretch, gaps
 
 
 def _refuse_negative(rows: FileRows) -> None:
@@ -75,42 +91,76 @@ def _repeats(rows: FileRows) -> NDArray[np.bool_]:
     return again
 
 
-def _judge(time: Floats, again: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows to keep, and which of them begin a new stretch."""
-    keep, begins = ~again, np.zeros(len(time), dtype=bool)
-    rows = np.flatnonzero(keep)
-    if len(rows) < 2 or (np.diff(time[rows]) >= 0).all():
-        return keep, begins
-    before: list[int] = []  # the rows of this stretch that are kept
-    ahead_of_both = False  # whether the last of them stands for one that was left out
-    for place, row in enumerate(rows.tolist()):
+def _judge(time: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which times cannot be, and which rows begin a new stretch."""
+    odd, begins = np.zeros(len(time), dtype=bool), np.zeros(len(time), dtype=bool)
+    if len(time) < 2 or (np.diff(time) >= 0).all():
+        return odd, begins
+    before: list[int] = []  # the last rows of this stretch whose times can be
+    ahead_of_both = False  # whether the last of them stands behind one that was ahead
+    for row in range(len(time)):
         if not before or time[row] >= time[before[-1]]:
             before, ahead_of_both = [*before[-1:], row], False
-        elif _comes_late(time, rows, place, float(time[before[-1]])):
-            keep[row] = False
+        elif _old_clock_goes_on(time, row, before):
+            odd[row] = True
         elif len(before) == 2 and not ahead_of_both and time[before[0]] < time[row]:
-            keep[before[1]], ahead_of_both = False, True
+            odd[before[1]], ahead_of_both = True, True
             before = [before[0], row]
+        elif _comes_late(time, row, before):
+            odd[row] = True
         else:
             begins[row] = True
             before, ahead_of_both = [row], False
-    return keep, begins
+    return odd, begins
 
 
-def _comes_late(time: Floats, rows: NDArray[np.intp], place: int, last_second: float) -> bool:
-    """Whether a row is only a little early, and those that follow it are not."""
-    following = time[rows[place + 1 : place + 1 + LATE_ROWS]]
-    return bool(last_second - time[rows[place]] <= LATE_SECOND and (following >= last_second).any())
+def _old_clock_goes_on(time: Floats, row: int, before: list[int]) -> bool:
+    """Whether a row that is behind the last one is alone with it, or with few others."""
+    last = time[before[-1]]
+    following = time[row + 1 : row + 1 + LATE_ROWS]
+    beyond = np.flatnonzero(following >= last)
+    if not beyond.size:
+        return False
+    first = row + 1 + int(beyond[0])
+    cadences = [_cadence(time[before]), _cadence(time[first : first + 1 + LATE_ROWS])]
+    known = np.array([cadence for cadence in cadences if cadence > 0])
+    if not known.size:
+        return True
+    old, new = (
+        float(np.abs(np.log(np.maximum((time[first] - since) / known, _SHORTEST))).min())
+        for since in (last, time[first - 1])
+    )
+    much_is_lost = last - time[row] > _MANY_ROWS * known[0]
+    return old <= new + (_IN_DOUBT if much_is_lost else 0.0)
 
 
-def _note(rows: FileRows, left_out: NDArray[np.bool_], why: str) -> None:
-    if left_out.any():
-        lines = lines_text(rows.line_number[left_out], rows.line_word)
-        rows.notices.append(f"{int(left_out.sum())} row(s) left out, {why}: {lines}")
+def _cadence(time: Floats) -> float:
+    """The median distance of rows; 0 where there is none."""
+    distances = np.diff(time)
+    distances = distances[distances > 0]
+    return float(np.median(distances)) if distances.size else 0.0
 
 
-def _move_stretches(rows: FileRows, stretch: Integers) -> list[Gap]:
-    """Let every stretch begin after the one before it has ended."""
+def _comes_late(time: Floats, row: int, before: list[int]) -> bool:
+    """Whether a row is only a little early: no clock begins again so soon."""
+    last = time[before[-1]]
+    following = time[row + 1 : row + 1 + LATE_ROWS]
+    return bool(last - time[row] <= LATE_SECOND and (following >= last).any())
+
+
+def _put_between(rows: FileRows, odd: NDArray[np.bool_]) -> None:
+    places, lines = np.arange(len(rows)), lines_text(rows.line_number[odd], rows.line_word)
+    time = rows.test_time_second.copy()
+    time[odd] = np.interp(places[odd], places[~odd], time[~odd])
+    rows.test_time_second = time
+    rows.notices.append(
+        f"{int(odd.sum())} row(s) whose time cannot be, behind or ahead of the rows on both sides: "
+        f"it was put between theirs: {lines}"
+    )
+
+
+def _move_stretches(rows: FileRows, stretch: Integers, odd: NDArray[np.bool_]) -> list[Gap]:
+    """Let every stretch begin after the one before it has ended; times that are odd say nothing."""
     if not stretch.size or not stretch[-1]:
         return []
     if stretch[-1] > MOST_STRETCHES:
@@ -120,10 +170,10 @@ def _move_stretches(rows: FileRows, stretch: Integers) -> list[Gap]:
     time, gaps = rows.test_time_second.copy(), []
     for number in range(1, int(stretch[-1]) + 1):
         here = stretch == number
-        first, last_second = int(np.argmax(here)), float(time[np.flatnonzero(stretch == number - 1)[-1]])
-        back = float(rows.test_time_second[first - 1] - rows.test_time_second[first])
-        time[here] += last_second + STRETCH_APART_SECOND - time[first]
-        gaps.append(Gap(float(time[first]), back, int(rows.line_number[first])))
+        first, last = int(np.argmax(here)), int(np.flatnonzero((stretch == number - 1) & ~odd)[-1])
+        back = float(rows.test_time_second[last] - rows.test_time_second[first])
+        time[here] += time[last] + STRETCH_APART_SECOND - time[first]
+        gaps.append(Gap(float(time[first]), -back, int(rows.line_number[first])))
         rows.notices.append(
             f"the clock goes back by {back:g} s at {rows.line_word} {gaps[-1].line}: "
             "how much time passed is not known; "

@@ -155,3 +155,13 @@ def test_anything_at_all_is_refused_by_name(tmp_path: Path, content: bytes) -> N
     for kind in KINDS.values():
         with pytest.raises(ConfigurationError, match="damaged"):
             streams_of(kind.read(path))
+
+
+def test_two_lines_made_one_are_refused(tmp_path: Path) -> None:
+    """The line of units and the first row, whose line end has lost its second byte."""
+    content = KINDS["csv"].content
+    units = content.index(b"MPa\r\n")
+    check("csv", tmp_path, content[: units + 4] + b"!" + content[units + 5 :])
+    (tmp_path / "damaged").write_bytes(content[: units + 4] + b"!" + content[units + 5 :])
+    with pytest.raises(ConfigurationError, match=r"damaged, line 4: text = '\\r': is a control character"):
+        KINDS["csv"].read(tmp_path / "damaged")
