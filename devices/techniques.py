@@ -18,6 +18,10 @@ StepType = Literal[
     "rest", "cc_charge", "cc_discharge", "cv_charge", "cv_discharge", "peis", "geis", "environment"
 ]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LONGEST_SECOND = 10 * 365.25 * 86_400  # ten years: longer than any cell is measured, so longer is a slip
+Duration = Annotated[float, Field(gt=0, le=LONGEST_SECOND, allow_inf_nan=False)]
+"""A time > 0 in seconds, of ten years at most."""
+LOWEST_HERTZ = 1e-6  # a period of 11.6 days; no cycler that labctl drives goes below 1e-5
 Volt = Annotated[float, Field(ge=-20, le=20, allow_inf_nan=False)]
 Tag = Annotated[
     str, Field(max_length=60, pattern=r"^[^\x00-\x1f]*$")
@@ -34,7 +38,7 @@ class SamplingStage(Record):
     """Record a sample every `interval_second` until the step is `until_second` old (None: to its end)."""
 
     interval_second: float = Field(ge=0.01, le=3600, allow_inf_nan=False)
-    until_second: Positive | None = None
+    until_second: Duration | None = None
 
     @model_validator(mode="after")
     def _whole_milliseconds(self) -> Self:
@@ -104,7 +108,7 @@ class OpenCircuit(Technique):
     """
 
     kind: Literal["open_circuit"] = "open_circuit"
-    until_time_second: Positive  # a drift alone might never come: there is always a longest time
+    until_time_second: Duration  # a drift alone might never come: there is always a longest time
     until_drift_volt_per_hour: Positive | None = None
     drift_window_second: float = Field(default=600.0, ge=10, le=86400)
 
@@ -118,7 +122,7 @@ class ConstantCurrent(Technique):
 
     kind: Literal["constant_current"] = "constant_current"
     current_ampere: float = Field(allow_inf_nan=False)
-    until_time_second: Positive | None = None
+    until_time_second: Duration | None = None
     until_voltage_above_volt: Volt | None = None
     until_voltage_below_volt: Volt | None = None
     until_charge_ah: Positive | None = None
@@ -147,7 +151,7 @@ class ConstantVoltage(Technique):
     kind: Literal["constant_voltage"] = "constant_voltage"
     voltage_volt: Volt
     direction: Literal["charge", "discharge"]
-    until_time_second: Positive | None = None
+    until_time_second: Duration | None = None
     until_current_below_ampere: Positive | None = None
     until_charge_ah: Positive | None = None
     current_range_ampere: Positive | None = None
@@ -177,8 +181,8 @@ class Impedance(Record):
     kind: Literal["impedance"] = "impedance"
     tag: Tag = ""
     mode: Literal["potentiostatic", "galvanostatic"] = "potentiostatic"
-    frequency_max_hertz: float = Field(default=200e3, gt=0, le=1e7, allow_inf_nan=False)
-    frequency_min_hertz: float = Field(default=0.01, gt=0, le=1e7, allow_inf_nan=False)
+    frequency_max_hertz: float = Field(default=200e3, ge=LOWEST_HERTZ, le=1e7, allow_inf_nan=False)
+    frequency_min_hertz: float = Field(default=0.01, ge=LOWEST_HERTZ, le=1e7, allow_inf_nan=False)
     points_per_decade: int = Field(default=10, ge=1, le=100)
     amplitude_rms_volt: Annotated[float, Field(gt=0, le=1)] | None = None
     amplitude_rms_ampere: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_MEDIUM = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)  # it takes nothing from us
 store_app = typer.Typer(help="The document store (Tiled) of a data directory.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 
@@ -408,3 +410,8 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:  # `labctl runs | head`
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _MEDIUM or error.filename is None:
+            raise
+        sys.stderr.write(printable(f"labctl: {error.filename}: cannot be written: {error.strerror}") + "\n")
+        sys.exit(1)

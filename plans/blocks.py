@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
-from devices.techniques import REST_SAMPLING, Impedance, OpenCircuit, Sampling
+from devices.techniques import LOWEST_HERTZ, REST_SAMPLING, Impedance, OpenCircuit, Sampling
 from labctl.cell import Cell
 from labctl.errors import ConfigurationError, ProtocolError
 from labctl.units import parse_c_rate
@@ -42,7 +42,7 @@ Seconds = Annotated[float, Field(gt=0, le=864_000, allow_inf_nan=False)]
 CellVolt = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Drift = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # V/h
 Cycles = Annotated[int, Field(ge=1, le=100_000)]
-Hertz = Annotated[float, Field(gt=0, le=1e7, allow_inf_nan=False)]
+Hertz = Annotated[float, Field(ge=LOWEST_HERTZ, le=1e7, allow_inf_nan=False)]
 AmplitudeVolt = Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)]  # rms
 AmplitudeAmpere = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]  # rms
 PointsPerDecade = Annotated[int, Field(ge=1, le=100)]

@@ -15,6 +15,7 @@ from devices.techniques import (
     AnyTechnique,
     ConstantCurrent,
     ConstantVoltage,
+    Duration,
     EndReason,
     Impedance,
     OpenCircuit,
@@ -48,7 +49,7 @@ class Soak(Record):
 
     kind: Literal["soak"] = "soak"
     tag: Tag = ""
-    until_time_second: Positive
+    until_time_second: Duration
     until_drift_volt_per_hour: Positive | None = None
     drift_window_second: float = Field(default=600.0, ge=10, le=86_400)
 
@@ -70,7 +71,7 @@ class SetTemperature(Record):
     ramp_kelvin_per_minute: float | None = Field(default=None, ge=0, le=1000)
     tolerance_kelvin: Positive | None = None
     dwell_second: float | None = Field(default=None, ge=0, le=864_000)
-    timeout_second: Positive | None = None
+    timeout_second: Duration | None = None
 
 
 class SetPressure(Record):
@@ -82,7 +83,7 @@ class SetPressure(Record):
     ramp_pa_per_second: Positive | None = None
     tolerance_pa: Positive | None = None
     dwell_second: float | None = Field(default=None, ge=0, le=864_000)
-    timeout_second: Positive | None = None
+    timeout_second: Duration | None = None
 
 
 EnvironmentStep = SetTemperature | SetPressure
@@ -196,4 +197,12 @@ def _resolved_item(item: Item, cell: Cell) -> Item:
 
 
 def _visits(items: tuple[Item, ...]) -> int:
-    return sum(item.repeat * _visits(item.body) if isinstance(item, Loop) else 1 for item in items)
+    """Steps with all loops in full; each technique of a gapless sequence is one."""
+    return sum(
+        item.repeat * _visits(item.body)
+        if isinstance(item, Loop)
+        else len(item.techniques)
+        if isinstance(item, Gapless)
+        else 1
+        for item in items
+    )

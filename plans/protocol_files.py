@@ -14,6 +14,7 @@ from plans.unicycler_export import to_unicycler
 from plans.unicycler_import import from_unicycler, is_unicycler
 
 _LARGEST_BYTE = 20_000_000
+_MOST_LEVELS = 100  # three of them for each loop within a loop
 
 
 def load_protocol(path: Path | str) -> Protocol:
@@ -48,8 +49,22 @@ def save_protocol(
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(read_regular(path, _LARGEST_BYTE).decode("utf-8"))
+        data = json.loads(read_regular(path, _LARGEST_BYTE).decode("utf-8"))
     except OSError as error:
         raise ConfigurationError("protocol", "file", str(path), f"cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(str(path), "content", None, f"is not JSON: {error}") from None
+    if _is_deeper(data, _MOST_LEVELS):
+        raise ConfigurationError(str(path), "content", None, f"is nested deeper than {_MOST_LEVELS} levels")
+    return data
+
+
+def _is_deeper(data: Any, levels: int) -> bool:
+    """Without recursion: it may be nested as deep as somebody likes."""
+    level = [data] if isinstance(data, dict | list) else []
+    for _ in range(levels):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return bool(level)

@@ -6,7 +6,16 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from devices.techniques import ConstantCurrent, ConstantVoltage, Positive, Record, Sampling, Tag, Volt
+from devices.techniques import (
+    ConstantCurrent,
+    ConstantVoltage,
+    Duration,
+    Positive,
+    Record,
+    Sampling,
+    Tag,
+    Volt,
+)
 from labctl.cell import Cell
 from labctl.errors import ProtocolError
 
@@ -23,7 +32,7 @@ class RatedCurrent(Record):
     tag: Tag = ""
     rate_per_hour: Positive
     direction: Direction
-    until_time_second: Positive | None = None
+    until_time_second: Duration | None = None
     until_voltage_volt: Volt | None = None
     until_charge_share: Positive | None = None
     sampling: Sampling
@@ -52,7 +61,7 @@ class RatedHold(Record):
     voltage_volt: Volt
     direction: Direction
     until_rate_below_per_hour: Positive
-    until_time_second: Positive | None = None
+    until_time_second: Duration | None = None
     sampling: Sampling
 
     def resolved(self, cell: Cell) -> ConstantVoltage:
@@ -85,7 +94,7 @@ class CcCv(Record):
     until_charge_ah: Positive | None = None
     until_current_below_ampere: Positive | None = None
     until_rate_below_per_hour: Positive | None = None
-    hold_second: Positive = 3600.0
+    hold_second: Duration = 3600.0
     sampling: Sampling
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""A file system of its own in memory, small enough to be filled."""
+"""File systems that take no more: one in memory, small enough to be filled, and one that is read-only."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ def mounted_disk(place: Path, size: str) -> Iterator[Path]:
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small disk needs root")
     try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def read_only(place: Path) -> Iterator[Path]:
+    """What is below `place`, mounted over itself so that nobody can write, root neither."""
+    if subprocess.run(["mount", "--bind", place, place], capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True)
         yield place
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)

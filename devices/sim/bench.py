@@ -51,9 +51,14 @@ def main(arguments: list[str] | None = None) -> int:
     except ValidationError as error:
         _say(f"settings: {error}")
         return EXIT_REFUSED
-    options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(options.directory / LOCK_NAME)
-    if not lock.acquire():
+    try:
+        options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        acquired = lock.acquire()
+    except OSError as error:
+        _say(f"{error.filename}: cannot be written: {error.strerror}")
+        return EXIT_REFUSED
+    if not acquired:
         _say(f"{options.directory}: {ALREADY_RUNNING}, as process {lock.owner_pid()}")
         return EXIT_LOCKED
     (options.directory / INFO_NAME).unlink(missing_ok=True)  # of a bench that was killed

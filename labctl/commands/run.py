@@ -25,6 +25,7 @@ from labctl.runs import summary_of
 from labctl.session import Session, open_session
 
 _YEAR_SECOND = 365.25 * 86_400.0
+_LONGEST_SETTING = 80  # characters that are told of what was typed
 
 
 def run_plan(
@@ -151,11 +152,15 @@ def plan_parameters(plan: Callable[..., Any], plan_name: str, settings: list[str
             )
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError):
             allowed = f"cannot be read; allowed is {known[name].allowed or 'a value'}"
-            raise ConfigurationError(where, f"--set {setting}", None, allowed) from error
+            raise ConfigurationError(where, f"--set {_short(setting)}", None, allowed) from None
         parameters[name] = _as_list(where, setting, value, known[name]) if known[name].is_list else value
     return parameters
+
+
+def _short(setting: str) -> str:
+    return setting if len(setting) <= _LONGEST_SETTING else setting[: _LONGEST_SETTING - 3] + "..."
 
 
 def _names(known: Mapping[str, PlanParameter]) -> str:

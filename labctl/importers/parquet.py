@@ -17,6 +17,8 @@ from labctl.importers.text import unreadable
 
 _MAGIC = b"PAR1"
 _BATCH_ROWS = 8192
+LARGEST_BYTE = 4 << 30  # in memory; a column that repeats one value takes next to nothing in the file
+_ROW_BYTE = 8  # of a column
 
 
 def is_parquet(path: Path) -> bool:
@@ -64,6 +66,7 @@ class ParquetTable:
         Raises:
             ConfigurationError: names column and row (from 1) of a value that is not what it must be.
         """
+        self._require_room(self._file.metadata.num_rows, len(wanted))
         parts: dict[str, list[NDArray[Any]]] = {heading: [] for heading in wanted}
         rows = 0
         try:
@@ -71,9 +74,15 @@ class ParquetTable:
                 for heading, kind in wanted.items():
                     parts[heading].append(self._converted(heading, kind, batch.column(heading), rows))
                 rows += batch.num_rows
+                self._require_room(rows, len(wanted))
         except self._broken as error:
             raise unreadable(self._path, error) from None
         return {heading: joined_parts(parts.pop(heading), wanted[heading]) for heading in wanted}
+
+    def _require_room(self, rows: int, columns: int) -> None:
+        if rows * columns * _ROW_BYTE > LARGEST_BYTE:
+            allowed = f"needs more than {LARGEST_BYTE >> 30} GiB: {rows} rows of {columns} columns; split it"
+            raise ConfigurationError(str(self._path), "file", None, allowed)
 
     def _converted(self, heading: str, kind: Kind, column: Any, rows_before: int) -> NDArray[Any]:
         import pyarrow as pa

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from labctl import __version__
 from labctl.cell import Cell
-from labctl.errors import ConfigurationError
+from labctl.errors import ConfigurationError, LabctlError
 from labctl.files import open_regular
 from labctl.importers.bdf import looks_like_bdf, read_bdf
 from labctl.importers.biologic_mpt import read_mpt
@@ -34,6 +36,7 @@ FORMATS: tuple[str, ...] = get_args(Format)
 LOCK_NAME = "import.lock"
 LATEST_UNIX_SECOND = 4_102_444_800.0  # the year 2100
 _HEAD_BYTE = 4096
+_LONGEST_WAIT_SECOND, _POLL_SECOND = 60.0, 0.1  # for another import
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,19 @@ def import_file(
     path, data = Path(path), Path(data_directory)
     chosen = format or ("csv" if columns is not None else _format_of(path))
     _make_directory(data)
-    with FileLock(data / LOCK_NAME):
+    digest = file_hash(path)
+    if not force:
+        _refuse_twice(path, data, digest)
+    rows = _read(path, chosen, columns)
+    if rows.sha256 != digest:
+        raise ConfigurationError(str(path), "file", None, "was changed while it was read")
+    sidecar = read_sidecar(path, rows)
+    imported = streams_of(rows) if sidecar is None else _with_sidecar(rows, sidecar)
+    start = _start(rows, cell, sidecar)
+    with _writing(data):  # not while the file is read: that may take long, and others import as well
         remove_leftovers(data)
-        digest = file_hash(path)
-        if not force and (before := find_import(data, digest)) is not None:
-            allowed = f"is imported already, as run {before}; --force imports it again"
-            raise ConfigurationError(str(path), "file", None, allowed)
-        rows = _read(path, chosen, columns)
-        if rows.sha256 != digest:
-            raise ConfigurationError(str(path), "file", None, "was changed while it was read")
-        sidecar = read_sidecar(path, rows)
-        imported = streams_of(rows) if sidecar is None else _with_sidecar(rows, sidecar)
-        start = _start(rows, cell, sidecar)
+        if not force:
+            _refuse_twice(path, data, digest)
         uid = write_run(data, start, imported)
     counts = {name: len(next(iter(stream.values()))) for name, stream in imported.streams.items()}
     return Imported(uid, start["plan_name"], counts, tuple(rows.notices))
@@ -102,6 +106,26 @@ def _with_sidecar(rows: FileRows, sidecar: Sidecar) -> ImportedStreams:
         return streams_of(rows)
     rows.notices[:] = whole.notices
     return imported
+
+
+def _refuse_twice(path: Path, data: Path, digest: str) -> None:
+    if (before := find_import(data, digest)) is not None:
+        allowed = f"is imported already, as run {before}; --force imports it again"
+        raise ConfigurationError(str(path), "file", None, allowed)
+
+
+@contextmanager
+def _writing(data: Path) -> Iterator[None]:
+    """The one import that writes; another is waited for, as it only writes as well."""
+    lock, deadline = FileLock(data / LOCK_NAME), time.monotonic() + _LONGEST_WAIT_SECOND
+    while not lock.acquire():
+        if time.monotonic() > deadline:
+            raise LabctlError(f"{lock.path}: locked by process {lock.owner_pid() or 'unknown'}")
+        threading.Event().wait(_POLL_SECOND)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def find_import(data_directory: Path, sha256: str) -> str | None:

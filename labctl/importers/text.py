@@ -18,6 +18,9 @@ from labctl.errors import ConfigurationError
 from labctl.files import open_regular
 
 LONGEST_LINE_BYTE = 1 << 20
+LARGEST_BYTE = 4 << 30  # of text: two years of a sample a second, and what the columns of it need in memory
+MOST_EXPANSION = 100  # tables of measured numbers pack to a fifth or a tenth; deflate could do 1/1032
+_PACKED_BELOW_BYTE = 16 << 20  # of unpacked text, below which it is of no concern how well it was packed
 _GZIP = b"\x1f\x8b"
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?=[^\r\n])")  # \r where the line goes on
 
@@ -79,11 +82,23 @@ class TextFile:
                 self._hash = hashed.hash
                 plain = io.BufferedReader(hashed)
                 text = opened(plain, plain.peek(2))
+                size = 0
                 while line := text.readline(LONGEST_LINE_BYTE):
                     self.line_number += 1
+                    size += len(line)
+                    if size > _PACKED_BELOW_BYTE:
+                        self._within_bounds(size, file.tell())
                     yield self._text(line)
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(self.path, error) from None
+
+    def _within_bounds(self, size_byte: int, read_byte: int) -> None:
+        """Refuse a file without end, or one that was packed to harm, as soon as that shows."""
+        if size_byte > LARGEST_BYTE:
+            raise self.error("file", None, f"holds more than {LARGEST_BYTE >> 30} GiB of text: split it")
+        if size_byte > MOST_EXPANSION * read_byte:
+            allowed = f"unpacks to more than {MOST_EXPANSION} times its size: unpack it first"
+            raise self.error("file", None, allowed)
 
     def _text(self, line: bytes) -> str:
         self.ends_open = not line.endswith(b"\n")

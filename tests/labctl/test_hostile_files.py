@@ -5,18 +5,25 @@ from __future__ import annotations
 import gzip
 import random
 import re
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import ConfigurationError
 from labctl.importers.column_map import ColumnMap
-from labctl.importers.run import import_file
-from labctl.importers.text import LONGEST_LINE_BYTE
+from labctl.importers.run import LOCK_NAME, import_file
+from labctl.importers.text import LONGEST_LINE_BYTE, MOST_EXPANSION
+from labctl.platform import is_locked
 from labctl.records import load_record
+from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +103,52 @@ def test_a_packed_file_that_unpacks_to_a_giant_line_is_refused_at_once(tmp_path:
     finally:
         tracemalloc.stop()
     assert not (tmp_path / "data" / "runs").exists()
+
+
+def packed_table(path: Path, rows: int) -> Path:
+    """A table that packs very well, as rows that repeat do."""
+    block = b"1,3.100000,0.000000\n" * 10_000
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        file.write(b"Test Time / s,Voltage / V,Current / A\n")
+        for _ in range(rows // 10_000):
+            file.write(block)
+    return path
+
+
+def test_a_file_that_was_packed_to_harm_is_refused_as_soon_as_that_shows(tmp_path: Path) -> None:
+    path = packed_table(tmp_path / "bomb.bdf.csv.gz", 1_500_000)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(ConfigurationError, match=f"unpacks to more than {MOST_EXPANSION} times its size"):
+        import_file(path, tmp_path / "data")
+    assert not (tmp_path / "data" / "runs").exists()
+
+
+def test_nobody_waits_for_a_file_that_takes_long_to_read(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    small = tmp_path / "small.bdf.csv"
+    small.write_text("Test Time / s,Voltage / V,Current / A\n1,3.1,0\n2,3.1,0\n")
+    large = packed_table(tmp_path / "large.bdf.csv.gz", 700_000)  # just not refused: read to its end
+    command = [sys.executable, "-m", "labctl", "import", str(large), "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as reading:
+        wait_until(data.is_dir, 60)
+        assert not is_locked(data / LOCK_NAME)
+        import_file(small, data)
+        still_reading = reading.poll() is None
+        reading.kill()
+    assert still_reading
+
+
+@pytest.mark.slow
+def test_a_parquet_file_of_more_rows_than_memory_holds_is_refused_at_once(tmp_path: Path) -> None:
+    path, rows = tmp_path / "bomb.bdf.parquet", 200_000_000
+    chunk = pa.array(np.zeros(rows // 100))
+    schema = pa.schema([(name, pa.float64()) for name in ("Test Time / s", "Voltage / V", "Current / A")])
+    with parquet.ParquetWriter(path, schema, compression="zstd") as file:
+        for _ in range(100):
+            file.write_table(pa.table([chunk] * 3, schema=schema))
+    assert path.stat().st_size < 5_000_000
+    with pytest.raises(ConfigurationError, match=f"needs more than 4 GiB: {rows} rows of 3 columns"):
+        import_file(path, tmp_path / "data")
 
 
 def test_nothing_unpickles_and_no_yaml_is_loaded_with_tags() -> None:
