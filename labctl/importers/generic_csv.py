@@ -35,7 +35,7 @@ def read_csv(path: Path, column_map: ColumnMap) -> FileRows:
     places = {name: _place(file, headings, mapped.column) for name, mapped in column_map.columns.items()}
     wanted: dict[int, Kind] = {place: _kind(name, column_map) for name, place in places.items()}
     for _ in range(column_map.skip_after_heading):
-        _skip(file, next(lines, ""), wanted, column_map)
+        _skip(file, next(lines, ""), wanted, len(headings), column_map)
     columns, numbers = read_columns(
         file,
         lines,
@@ -104,9 +104,12 @@ def _place(file: TextFile, headings: list[str], heading: str) -> int:
     return places[0]
 
 
-def _skip(file: TextFile, line: str, wanted: dict[int, Kind], column_map: ColumnMap) -> None:
-    """A line that is not data; raises ConfigurationError if it is."""
+def _skip(file: TextFile, line: str, wanted: dict[int, Kind], width: int, column_map: ColumnMap) -> None:
+    """A line that is not data; raises ConfigurationError if it is, or if a row has run into it."""
     fields = line.split(column_map.separator)
+    if sum(1 for field in fields if field.strip()) > width:
+        why = f"this line has {len(fields)} fields where the headings name {width}"
+        raise file.error("skip_after_heading", column_map.skip_after_heading, why)
     places = [place for place, kind in wanted.items() if kind != "text" and place < len(fields)]
     numbers = [parse_number(fields[place].strip().strip('"'), column_map.decimal) for place in places]
     if numbers and all(number is not None and isfinite(number) for number in numbers):

@@ -165,3 +165,12 @@ def test_two_lines_made_one_are_refused(tmp_path: Path) -> None:
     (tmp_path / "damaged").write_bytes(content[: units + 4] + b"!" + content[units + 5 :])
     with pytest.raises(ConfigurationError, match=r"damaged, line 4: text = '\\r': is a control character"):
         KINDS["csv"].read(tmp_path / "damaged")
+
+
+def test_a_line_of_units_that_the_first_row_has_run_into_is_no_line_of_units(tmp_path: Path) -> None:
+    content = KINDS["csv"].content
+    end = content.index(b"\r\n", content.index(b";bar" if b";bar" in content else b";MPa"))
+    check("csv", tmp_path, content[:end] + b"!!" + content[end + 2 :])
+    found = columns_or_refusal("csv", tmp_path / "damaged", content[:end] + b"!!" + content[end + 2 :])
+    assert isinstance(found, str)
+    assert "this line has 11 fields where the headings name 6" in found
