@@ -132,7 +132,7 @@ def _not_below_zero(matrix: Floats, wanted: Floats) -> Floats:
     """Non-negative least squares, with columns of unit length.
 
     Unscaled, columns differ by the range of |Z|: one spectrum of little noise in five then kept scipy's
-    active set going round beyond its 3 n iterations. With unit columns 3 n to 5 n were enough for 50 000
+    active set going round beyond its 3 n iterations. With unit columns 3 n to 5 n were enough for 1370
     spectra, physical ones and others; each iteration lessens what is left, so that more do no harm.
     """
     size = np.linalg.norm(matrix, axis=0)

@@ -60,7 +60,11 @@ def check_station(path: Path, data: Path | None) -> int:
         for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
             findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
+<<<<<<< HEAD
     show(f"Station {station.name}", _Findings(findings, tuple(station.unrecorded)))
+=======
+    show(Text(f"Station {station.name}"), Findings(findings))
+>>>>>>> analysis
     for finding in findings:
         if not finding.good:
             write(f"{finding.role}: {finding.verdict}")
@@ -99,7 +103,7 @@ def _examine(station: Any, role: str, device: Any) -> Finding:
 
 
 @dataclass(frozen=True)
-class _Findings:
+class Findings:
     """Side by side where no word or number has to be broken for it, else one below the other."""
 
     findings: list[Finding]
