@@ -60,11 +60,7 @@ def check_station(path: Path, data: Path | None) -> int:
         for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
             findings.append(_in_want_of(role, bad) if bad else _examine(station, role, device))
-<<<<<<< HEAD
-    show(f"Station {station.name}", _Findings(findings, tuple(station.unrecorded)))
-=======
-    show(Text(f"Station {station.name}"), Findings(findings))
->>>>>>> analysis
+    show(f"Station {station.name}", Findings(findings, tuple(station.unrecorded)))
     for finding in findings:
         if not finding.good:
             write(f"{finding.role}: {finding.verdict}")
@@ -122,7 +118,7 @@ class Findings:
         for heading, least in longest.items():
             table.add_column(heading, overflow="fold", min_width=least)
         for cells in zip(*columns.values(), strict=True):
-            table.add_row(*map(Text, cells))
+            table.add_row(*(Text(printable(cell, lines=True)) for cell in cells))
         yield table
 
     def _columns(self) -> dict[str, list[str]]:
