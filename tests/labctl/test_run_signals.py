@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -59,7 +60,7 @@ def test_a_storm_before_the_run_begins_ends_it_in_order(place: Place, delay_seco
 
 @pytest.mark.parametrize("numbers", [(TERM, INT), (INT,)])
 def test_a_storm_in_a_pulse_changes_nothing_after_its_first_signal(
-    place: Place, numbers: tuple[int, ...]
+    place: Place, numbers: tuple[signal.Signals, ...]
 ) -> None:
     process = place.start_gitt()
     first_signal = storm(process, numbers)
@@ -111,7 +112,7 @@ def test_a_closed_terminal_aborts_the_run(place: Place) -> None:
 @pytest.mark.parametrize("number", [TERM, INT])
 @pytest.mark.parametrize("controlling", [True, False])
 def test_a_run_that_outlives_its_terminal_can_be_stopped(
-    place: Place, number: int, controlling: bool
+    place: Place, number: signal.Signals, controlling: bool
 ) -> None:
     """No SIGHUP comes, as it is ignored or as the terminal was not the controlling one."""
     ours, theirs = os.openpty()
