@@ -32,12 +32,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
 class Console:
     """`labctl console` at a terminal that can be closed."""
 
-    def __init__(self, place: Place, **options: str) -> None:
+    def __init__(self, place: Place, hang_up: str = "SIG_DFL") -> None:
         self._place = place
         self._ours, theirs = os.openpty()
         command = ("console", "--station", "paced.yaml")
         self.process: subprocess.Popen[str] = place.start(
-            *command, terminal=theirs, controlling=True, **options
+            *command, terminal=theirs, controlling=True, hang_up=hang_up
         )
         os.close(theirs)
         self._terminal = fdpexpect.fdspawn(self._ours, encoding="utf-8", timeout=60)
