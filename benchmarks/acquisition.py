@@ -15,8 +15,8 @@ from benchmarks.flown import Flown, Timed, events, journalled, pages, stock
 from benchmarks.others_environment import beside_other
 from benchmarks.stock_tiled import StockServer, stock_server
 from benchmarks.table import Beside, Goal, Row, beside
-from devices.program_record import LARGEST_PAGE_ROW
-from labctl.store.service import ensure_service, stop_service
+from devices.core.program import LARGEST_PAGE_ROW
+from labctl.store.server.service import ensure_service, stop_service
 
 PAGES, BARE_PAGES, WRITER_PAGES = 200, 30, 30
 EVENTS, BARE_EVENTS, WRITER_EVENTS = 6_000, 2_000, 60

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.others_environment import run_other
 from benchmarks.table import Goal, Row, beside
-from labctl.analysis.circuit import fit_circuit
+from labctl.analysis.impedance.circuit import fit_circuit
 
 FREQUENCY_HERTZ = np.geomspace(1e6, 1e-2, 73)
 TRUTH = (30.0, 40.0, 1e-5, 0.9, 60.0, 4e-3, 0.8, 0.3, 0.6)  # R0; R, tau, a; R, tau, a; Q, b

@@ -30,12 +30,12 @@ from benchmarks.flown import (
 )
 from benchmarks.stock_tiled import stock_server
 from benchmarks.table import Goal, Row, beside
-from devices.program_record import LARGEST_PAGE_ROW
-from labctl.document_validation import install_compiled_validators
-from labctl.journal import Journal
-from labctl.store.client import Source, Store
-from labctl.store.nodes import plain_container
-from labctl.store.service import ensure_service, shipper_status, stop_service
+from devices.core.program import LARGEST_PAGE_ROW
+from labctl.journal.validation import install_compiled_validators
+from labctl.journal.writer import Journal
+from labctl.store.client.store import Source, Store
+from labctl.store.connection import plain_container
+from labctl.store.server.service import ensure_service, shipper_status, stop_service
 
 PAGES, WRITER_PAGES, WRITER_EVENTS, LOOKS = 1000, 30, 60, 5
 LIMIT_SECOND = 300.0

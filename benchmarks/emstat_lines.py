@@ -9,13 +9,13 @@ import time
 import serial
 
 from benchmarks.table import Goal, Row, beside
-from devices.columns import IMPEDANCE, TIMESERIES
-from devices.methodscript_link import MethodScriptLink
-from devices.methodscript_run import ScriptRun
-from devices.program_record import ProgramRecord, RowBuffer
-from devices.techniques import ConstantCurrent, Program, Sampling
-from devices.transport import SerialLine
+from devices.core.program import ProgramRecord, RowBuffer
+from devices.core.techniques import ConstantCurrent, Program, Sampling
+from devices.palmsens.link import MethodScriptLink
+from devices.palmsens.run import ScriptRun
+from devices.transport.serial_line import SerialLine
 from labctl.clock import MonotonicClock, TimeKeeper
+from labctl.schema import IMPEDANCE, TIMESERIES
 
 LINES, BARE_LINES = 100_000, 20_000
 

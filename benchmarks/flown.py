@@ -18,12 +18,12 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
 from benchmarks.others.points import COLUMNS, point
-from devices.columns import TIMESERIES
-from devices.flyer import DirectCurrentFlyer
-from devices.program_record import LARGEST_PAGE_ROW
-from devices.rows import RowDevice, row_device
-from labctl.document_validation import install_compiled_validators
-from labctl.journal import Journal
+from devices.core.columns import RowDevice, row_device
+from devices.core.flyer import DirectCurrentFlyer
+from devices.core.program import LARGEST_PAGE_ROW
+from labctl.journal.validation import install_compiled_validators
+from labctl.journal.writer import Journal
+from labctl.schema import TIMESERIES
 
 Subscriber = Callable[[str, dict[str, Any]], None]
 Body = Callable[[], MsgGenerator[None]]

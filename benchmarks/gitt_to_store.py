@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from benchmarks.table import Beside, Goal, Row
-from labctl.config import load_cell, load_station, packaged_config
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station, packaged_config
 from labctl.session import open_session
-from labctl.store.client import Store
-from labctl.store.service import ensure_service, stop_service
+from labctl.store.client.store import Store
+from labctl.store.server.service import ensure_service, stop_service
 from plans.gitt import gitt
 
 PULSES = 40

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from devices.columns import STEPS, TIMESERIES
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
+from labctl.schema import STEPS, TIMESERIES
 
 PAGE_ROWS = 1000
 STEP_ROWS = 20_000

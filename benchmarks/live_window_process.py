@@ -18,12 +18,12 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
 from benchmarks.live_journals import Cycling
-from labctl.journal import follow
+from labctl.journal.reader import follow
 from labctl.live.app import GC_THRESHOLD
-from labctl.live.controller import FollowController, LiveController, ReplayController
-from labctl.live.reader import Feed
+from labctl.live.model.feed import Feed
 from labctl.live.theme import DARK
-from labctl.live.window import LiveWindow
+from labctl.live.window.controller import FollowController, LiveController, ReplayController
+from labctl.live.window.live_window import LiveWindow
 
 _SIZE = (1280, 720)
 _FRAMES = 101

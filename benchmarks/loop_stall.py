@@ -12,7 +12,8 @@ from time import perf_counter
 from bluesky import RunEngine
 
 from benchmarks.table import Beside, Goal, Row
-from labctl.config import Station, load_cell, load_station, packaged_config
+from labctl.records.cell import load_cell
+from labctl.records.station import Station, load_station, packaged_config
 from labctl.session import Session, open_session
 from plans.gitt import gitt
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.others_environment import versions
-from labctl.files import sync
+from labctl.platform import sync
 
 MEASURED = ("bluesky", "ophyd", "event-model", "tiled", "bluesky-tiled-plugins", "numpy", "pyqtgraph")
 QT = "PySide6-Essentials"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.table import Beside, Goal, Row
-from devices.sim.pellet import Pellet
-from devices.sim.pellet_parameters import PelletParameters
-from devices.sim.pellet_schedule import StepSchedule
+from devices.sim.cell.pellet.parameters import PelletParameters
+from devices.sim.cell.pellet.pellet import Pellet
+from devices.sim.cell.pellet.trajectory import StepSchedule
 
 CYCLES, RATE_PER_HOUR, FORMATION_PER_HOUR = 100, 0.5, 0.1
 CAPACITY_AH_PER_KG = 200.0  # 1C moves it in an hour

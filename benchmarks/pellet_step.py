@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.others_environment import beside_other
 from benchmarks.table import Goal, Row
-from devices.sim.pellet import Pellet
-from devices.sim.pellet_parameters import PelletParameters
+from devices.sim.cell.pellet.parameters import PelletParameters
+from devices.sim.cell.pellet.pellet import Pellet
 
 STEPS = 1000
 

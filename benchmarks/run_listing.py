@@ -11,9 +11,10 @@ from statistics import median
 import event_model
 
 from benchmarks.table import Beside, Goal, Row
-from labctl.journal_format import encode
-from labctl.run_index import INDEX_NAME
-from labctl.runs import RunQuery, list_runs
+from labctl.journal.format import encode
+from labctl.runs.index import INDEX_NAME
+from labctl.runs.listing import list_runs
+from labctl.runs.query import RunQuery
 
 RUNS, ROUNDS, PAGE = 10_000, 5, 20
 

@@ -13,7 +13,7 @@ from labctl.errors import ConfigurationError, LabctlError, PortInUseError, Proto
 from labctl.printable import printable
 
 if TYPE_CHECKING:
-    from labctl.interrupt import EndRequest
+    from labctl.commands.interrupt import EndRequest
 
 app = typer.Typer(
     name="labctl",
@@ -127,12 +127,12 @@ def console(
     station: StationFile = None, cell: CellFile = None, data: Data = None, fresh: bool = False
 ) -> None:
     """Open an IPython session with RE, the devices, the plans and the store."""
-    from labctl.interrupt import CONSOLE_CLOSED, EndRequest
-    from labctl.terminal import outlive_terminal
+    from labctl.commands.interrupt import CONSOLE_CLOSED, EndRequest
+    from labctl.commands.terminal import outlive_terminal
 
     outlive_terminal()
     request = EndRequest(hang_up=CONSOLE_CLOSED).take_signals(interrupt=False)
-    from labctl.console import start_console
+    from labctl.commands.console import start_console
 
     _leave(start_console(station, cell, data, request, fresh=fresh))
 
@@ -378,8 +378,8 @@ def _end_request(*, dry_run: bool = False, detach: bool = False) -> EndRequest:
     A dry run moves nothing; signals end it at once, as any other command. A terminal that is closed while a
     detached run starts ends the command alone.
     """
-    from labctl.interrupt import EndRequest
-    from labctl.terminal import outlive_terminal
+    from labctl.commands.interrupt import EndRequest
+    from labctl.commands.terminal import outlive_terminal
 
     if dry_run:
         return EndRequest()

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl import __version__
-from labctl.cell import Cell
 from labctl.clock import Clock, MonotonicClock
-from labctl.config import NO_ADDRESS, Station
 from labctl.errors import MAY_BE_CLOSED, ConfigurationError, DeviceError, PortInUseError
 from labctl.host_time import HOST
-from labctl.interrupt import end_open_run
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
 from labctl.plugins import installed_versions, load_bench, load_driver
-from labctl.safety.limits import Limits
+from labctl.records.cell import Cell
+from labctl.records.limits import Limits
+from labctl.records.station import NO_ADDRESS, Station
+from labctl.version import __version__
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
 
+
+def end_open_run(engine: RunEngine, reason: str, timeout_second: float = 10.0) -> None:
+    """A run that is paused, or goes on though nobody waits for it any more, gets its stop document.
+
+    Args:
+        engine: the RunEngine.
+        reason: what the stop document says.
+        timeout_second: how long to wait for its end.
+    """
+    asked, patience = False, threading.Event()
+    for _ in range(int(timeout_second / _LOOK_SECOND)):
+        state = str(engine.state)
+        if state in ("idle", "panicked"):
+            return
+        if state == "paused" or (state == "running" and not asked):
+            asked = True
+            with contextlib.suppress(RuntimeError):  # it has changed its state just now
+                engine.abort(reason)
+        patience.wait(_LOOK_SECOND)
+
+
 logger = logging.getLogger(__name__)
+_LOOK_SECOND = 0.05  # between looks at a RunEngine that is to end
 _VERSIONED = ("bluesky", "ophyd", "event-model", "numpy")
 
 
@@ -86,7 +109,7 @@ def open_session(
     """
     from bluesky import RunEngine
 
-    from labctl.document_validation import install_compiled_validators
+    from labctl.journal.validation import install_compiled_validators
 
     install_compiled_validators()
     with ExitStack() as stack:

@@ -5,6 +5,28 @@ from __future__ import annotations
 import re
 from math import isfinite
 
+
+def duration_text(second: float) -> str:
+    """A duration in at most two units, e.g. "52 s", "3 min 20 s", "12 h 20 min", "3 d 4 h"."""
+    if not isfinite(second):
+        return "?"
+    if second < 10:
+        return f"{max(second, 0.0):.1f} s"
+    whole = round(second)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return _two(whole, 60, "min", 1, "s")
+    if whole < 172_800:
+        return _two(whole, 3600, "h", 60, "min")
+    return _two(whole, 86_400, "d", 3600, "h")
+
+
+def _two(whole: int, large: int, large_name: str, small: int, small_name: str) -> str:
+    head, tail = divmod(round(whole / small), large // small)
+    return f"{head} {large_name} {tail} {small_name}" if tail else f"{head} {large_name}"
+
+
 _UNIT_OF_SUFFIX = {
     "_mah_per_g": "mAh/g",
     "_g_per_cm3": "g/cm3",

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ConfigDict, validate_call
 
-from devices.protocols import Cycler, Environment
-from labctl.cell import Cell
-from plans.blocks import (
+from devices.core.protocols import Cycler, Environment
+from labctl.records.cell import Cell
+from plans.building_blocks import (
     AmplitudeVolt,
     Drift,
     Hertz,
@@ -20,8 +20,8 @@ from plans.blocks import (
     spectrum,
     stated,
 )
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
 
 
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))

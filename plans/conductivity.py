@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from labctl.cell import Cell
+from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
-from plans.blocks import (
+from labctl.records.cell import Cell
+from plans.building_blocks import (
     AmplitudeVolt,
     Drift,
     Hertz,
@@ -22,8 +22,8 @@ from plans.blocks import (
     spectrum,
     stated,
 )
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
 
 
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from labctl.cell import Cell
+from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
-from plans.blocks import (
+from labctl.records.cell import Cell
+from plans.building_blocks import (
     SOFT_SHORT,
     AmplitudeVolt,
     CellVolt,
@@ -29,8 +29,8 @@ from plans.blocks import (
     stated,
     window_of,
 )
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Loop, LoopCondition, Protocol
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Loop, LoopCondition, Protocol
 
 _BAD_CYCLES = 2  # in a row: the cycle after a check-up charges from deeper down than it discharges to
 CHECK_UP = "check-up"

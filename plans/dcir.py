@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
-from labctl.cell import Cell
-from plans.blocks import (
+from devices.core.protocols import Cycler, Environment
+from devices.core.techniques import ConstantCurrent, OpenCircuit, Sampling
+from labctl.records.cell import Cell
+from plans.building_blocks import (
     CellVolt,
     Drift,
     Percent,
@@ -22,8 +22,8 @@ from plans.blocks import (
     stated,
     window_of,
 )
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Gapless, Item, Mark, Protocol
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Gapless, Item, Mark, Protocol
 
 _BEFORE = OpenCircuit(until_time_second=10, sampling=Sampling.every(1), tag="dcir before")
 _PULSE_SAMPLING = Sampling.staged((0.1, 10), (0.5, None))  # holds the instants 0.1, 1, 10 and 30 s

@@ -7,11 +7,22 @@ from typing import Any
 
 from pydantic import ConfigDict, validate_call
 
-from devices.protocols import Cycler, Environment
-from labctl.cell import Cell
-from plans.blocks import SOFT_SHORT, CellVolt, Cycles, Hold, Rate, Seconds, cycle, rest, stated, window_of
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Loop, Protocol
+from devices.core.protocols import Cycler, Environment
+from labctl.records.cell import Cell
+from plans.building_blocks import (
+    SOFT_SHORT,
+    CellVolt,
+    Cycles,
+    Hold,
+    Rate,
+    Seconds,
+    cycle,
+    rest,
+    stated,
+    window_of,
+)
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Loop, Protocol
 
 
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from devices.techniques import REST_SAMPLING, ConstantCurrent, OpenCircuit, Sampling
-from labctl.cell import Cell
+from devices.core.protocols import Cycler, Environment
+from devices.core.techniques import REST_SAMPLING, ConstantCurrent, OpenCircuit, Sampling
 from labctl.errors import ProtocolError
-from plans.blocks import stated
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Gapless, Item, Loop, Mark, Protocol
+from labctl.records.cell import Cell
+from plans.building_blocks import stated
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Gapless, Item, Loop, Mark, Protocol
 
 PULSE_SAMPLING = Sampling.staged((0.2, 10), (5, None))
 _SPARE_PULSES = 1.5  # the voltage limit ends a titration; this many nominal capacities bound it

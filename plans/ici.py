@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from devices.techniques import ConstantCurrent, OpenCircuit, Sampling
-from labctl.cell import Cell
-from plans.blocks import CHARGE_BOUND, CellVolt, Rate, Seconds, rest, stated, window_of
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Gapless, Item, Loop, Mark, Protocol
+from devices.core.protocols import Cycler, Environment
+from devices.core.techniques import ConstantCurrent, OpenCircuit, Sampling
+from labctl.records.cell import Cell
+from plans.building_blocks import CHARGE_BOUND, CellVolt, Rate, Seconds, rest, stated, window_of
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Gapless, Item, Loop, Mark, Protocol
 
 _CURRENT_SAMPLING = Sampling.staged((0.2, 10), (5, None))
 _PAUSE_SAMPLING = Sampling.every(0.1)

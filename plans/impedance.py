@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from labctl.cell import Cell
+from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
-from plans.blocks import (
+from labctl.records.cell import Cell
+from plans.building_blocks import (
     AmplitudeAmpere,
     AmplitudeVolt,
     CellVolt,
@@ -30,8 +30,8 @@ from plans.blocks import (
     to_voltage,
     window_of,
 )
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Item, Protocol
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Item, Protocol
 
 _WHERE = "impedance_spectrum"
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from devices.techniques import ConstantVoltage, Sampling
-from labctl.cell import Cell
+from devices.core.protocols import Cycler, Environment
+from devices.core.techniques import ConstantVoltage, Sampling
 from labctl.errors import ConfigurationError
-from plans.blocks import Seconds, rest, stated
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Protocol
+from labctl.records.cell import Cell
+from plans.building_blocks import Seconds, rest, stated
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Protocol
 
 StepVolt = Annotated[float, Field(ge=-0.5, le=0.5, allow_inf_nan=False)]
 _HOLD_SAMPLING = Sampling.staged((0.2, 10), (5, 600), (30, None))

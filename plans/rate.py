@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from labctl.cell import Cell
-from plans.blocks import (
+from devices.core.protocols import Cycler, Environment
+from labctl.records.cell import Cell
+from plans.building_blocks import (
     SOFT_SHORT,
     CellVolt,
     Cycles,
@@ -23,8 +23,8 @@ from plans.blocks import (
     stated,
     window_of,
 )
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Loop, Protocol
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Loop, Protocol
 
 
 @validate_call(config=ConfigDict(arbitrary_types_allowed=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from plans.protocol import Protocol
+from plans.protocol.protocol import Protocol
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "reference" / "protocol.schema.json"
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
 
-from devices.protocols import Cycler, Environment
-from labctl.cell import Cell
+from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
-from plans.blocks import (
+from labctl.records.cell import Cell
+from plans.building_blocks import (
     AmplitudeAmpere,
     AmplitudeVolt,
     Hertz,
@@ -20,8 +20,8 @@ from plans.blocks import (
     spectrum,
     stated,
 )
-from plans.execute import Measurement, run_protocol
-from plans.protocol import Celsius, Item, Protocol, SetTemperature, Soak
+from plans.executor.measurement import Measurement, run_protocol
+from plans.protocol.protocol import Celsius, Item, Protocol, SetTemperature, Soak
 
 # An ion path is some 100 ohm in series with slow electrodes; an electron path with carbon a few ohm and done
 # at 0.1 Hz, too little for a voltage to be modulated without large currents.

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from labctl.cell import Cell
-from labctl.config import Station, load_cell, load_station, packaged_config
+from labctl.records.cell import Cell, load_cell
+from labctl.records.station import Station, load_station, packaged_config
 from labctl.session import Session, open_session
 from tests.helpers import Documents
 

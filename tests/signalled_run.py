@@ -15,14 +15,15 @@ from typing import Any
 
 import yaml
 
-from devices.sim.client import BenchHandle, ensure_bench
-from labctl.config import load_cell, load_station, packaged_config
-from labctl.journal_format import LOCK_NAME
-from labctl.journal_reader import follow
+from devices.sim.bench.client import BenchHandle, ensure_bench
+from labctl.journal.format import LOCK_NAME
+from labctl.journal.reader import follow
 from labctl.platform import has_ended, is_locked
-from labctl.recovery import run_directories
-from labctl.runs import summary_of
-from labctl.store.service import stop_service
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station, packaged_config
+from labctl.runs.directory import run_directories
+from labctl.runs.listing import summary_of
+from labctl.store.server.service import stop_service
 from tests.helpers import wait_until
 
 SPEED = 50

@@ -14,7 +14,7 @@ from benchmarks.others.points import COLUMNS, point
 from benchmarks.others_environment import INSTALLED, OtherToolError, run_other
 from benchmarks.page import page, summary
 from benchmarks.table import Beside, Goal, Row, beside, number
-from devices.columns import TIMESERIES
+from labctl.schema import TIMESERIES
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RATE = Row(

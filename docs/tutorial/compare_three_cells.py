@@ -15,15 +15,19 @@ import time
 import uuid
 from pathlib import Path
 
-from labctl.analysis.tables import RunTables, tables
-from labctl.cell import Cell
-from labctl.config import load_cell, load_station, packaged_config
-from labctl.journal_reader import follow
-from labctl.session import Session, open_session
-from labctl.store.client import Store
+from labctl.documents import RunTables
+from labctl.documents import tables
+from labctl.records.cell import Cell
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station
+from labctl.records.station import packaged_config
+from labctl.journal.reader import follow
+from labctl.session import Session
+from labctl.session import open_session
+from labctl.store.client.store import Store
 from plans.conditioning import condition
 from plans.cycling import cycle_life
-from plans.execute import Measurement
+from plans.executor.measurement import Measurement
 from plans.formation import formation
 from plans.gitt import gitt
 from plans.impedance import impedance_spectrum

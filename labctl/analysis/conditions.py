@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from labctl.analysis.tables import RunTables
-from labctl.cell import Cell
+from labctl.documents import RunTables
+from labctl.records.cell import Cell
 
 
 def recorded_cell(start: dict[str, Any]) -> Cell | None:

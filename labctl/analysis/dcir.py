@@ -8,15 +8,17 @@ al., Sensors 10 (2010) 5604, doi 10.3390/s100605604).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any, Literal
 
 import numpy as np
+from rich.console import RenderableType
 
 from labctl.analysis.conditions import recorded_cell, temperature_celsius
 from labctl.analysis.failures import CANNOT_BE_EVALUATED, reason
-from labctl.analysis.plain import without_nan
+from labctl.analysis.result_text import letters, meanings, number, results, without_nan
 from labctl.analysis.step_samples import (
     Array,
     Segment,
@@ -26,8 +28,8 @@ from labctl.analysis.step_samples import (
     rows_by_step,
     samples_by_step,
 )
-from labctl.analysis.tables import RunTables
-from labctl.cell import Cell
+from labctl.documents import RunTables
+from labctl.records.cell import Cell
 
 TIMES_SECOND = (0.1, 1.0, 10.0, 30.0)
 _NEAR = 0.05  # a sample further than this share of its time from the wanted time is not taken for it
@@ -95,7 +97,7 @@ def analyze_dcir(tables: RunTables, cell: Cell | None = None) -> DcirAnalysis:
     The way to a state of charge is no such step: it is a program of its own.
 
     Args:
-        tables: the run, from `labctl.analysis.tables.tables`.
+        tables: the run, from `labctl.documents.tables`.
         cell: gives the area; None takes the cell record in the start document.
     """
     cell = cell or recorded_cell(tables.start)
@@ -179,3 +181,31 @@ def _at(time_second: Array, response_volt: Array, wanted_second: float) -> float
     if abs(time_second[nearest] - wanted_second) > _NEAR * wanted_second:
         return nan
     return float(response_volt[nearest])
+
+
+def dcir_table(analysis: DcirAnalysis) -> RenderableType:
+    """One line per pulse: its state, its current, R at each time; then the area that R A refers to."""
+    letter_of = letters(FLAGS, (pulse.flags for pulse in analysis.pulses))
+    columns: dict[str, Callable[[DcPulse], str]] = {
+        "step": lambda p: f"{p.step_count}{'+' if p.direction == 'charge' else '-'}",
+        "Q\nmAh": lambda p: f"{p.net_charge_ah * 1e3:.3f}",
+        "E rest\nV": lambda p: f"{p.rest_voltage_volt:.4f}",
+        "T\n°C": lambda p: number(p.temperature_celsius, 3),
+        "I\nmA": lambda p: number(p.current_ampere, 3, 1e3),
+    }
+    for index, second in enumerate(analysis.times_second):
+        columns[f"R {second:g} s\nohm"] = lambda p, index=index: number(p.resistance_ohm[index])
+    if analysis.area_m2 is not None:
+        square_centimetre = analysis.area_m2 * 1e4
+        last = len(analysis.times_second) - 2  # at 10 s: also in pulses of less than 30 s
+        columns[f"R·A {analysis.times_second[last]:g} s\nohm cm²"] = lambda p: number(
+            p.resistance_ohm[last], factor=square_centimetre
+        )
+    columns["flags"] = lambda p: "".join(letter_of[flag] for flag in p.flags)
+    notes = ["R(t) = |V(t) - E rest| / |I|. + charge, - discharge; Q: net charge since the start of the run."]
+    if analysis.area_m2 is not None:
+        notes.append(f"A = {analysis.area_m2 * 1e4:.4g} cm², of the die.")
+    notes += meanings(letter_of, FLAGS)
+    notes += [f"Step {count} was left out: {reason}." for count, reason in analysis.skipped]
+    cell = f", cell {analysis.cell_id}" if analysis.cell_id else ""
+    return results(f"Resistance to pulses, run {analysis.run_uid[:8]}{cell}", analysis.pulses, columns, notes)

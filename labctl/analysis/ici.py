@@ -13,24 +13,27 @@ sees the steady drift too, and R^2/D comes out short, by 13 % at 6250 s and by 2
 still relaxes after 1 s (the distribution of lithium through the depth of the electrode, slow interfaces)
 lets it come out long. In the simulated pellets the two nearly cancel: D / D_true = 1.07 to 1.09. Beside it
 stands R^2/D of the sphere whose pause, (dE_reg/dt_on) (R^2/3D) (3T - f(T)) with T = D t/R^2
-(`labctl.analysis.sphere`), has the measured slope: right for perfect spheres, 15 to 25 % long in those
-pellets. GITT is the judge. Both want a steady profile: current for at least 0.15 R^2/D.
+(`labctl.analysis.sphere_diffusion`), has the measured slope: right for perfect spheres, 15 to 25 % long in
+those pellets. GITT is the judge. Both want a steady profile: current for at least 0.15 R^2/D.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from math import isnan, nan, pi, sqrt
+from math import isfinite, isnan, nan, pi, sqrt
 from typing import Any, Literal
 
 import numpy as np
+from rich.console import RenderableType
 from scipy.optimize import brentq
 
 from labctl.analysis.conditions import recorded_cell, temperature_span_kelvin
 from labctl.analysis.failures import CANNOT_BE_EVALUATED, reason
-from labctl.analysis.ici_records import FLAGS, IciAnalysis, Interruption
-from labctl.analysis.sphere import sphere_response
+from labctl.analysis.result_text import letters, meanings, number, results, with_error, without_nan
+from labctl.analysis.simulation_truth import SimulationTruth
+from labctl.analysis.sphere_diffusion import AREA_CONVENTION, sphere_response
 from labctl.analysis.step_samples import (
     Array,
     Segment,
@@ -40,9 +43,169 @@ from labctl.analysis.step_samples import (
     rows_by_step,
     samples_by_step,
 )
-from labctl.analysis.tables import RunTables
-from labctl.analysis.truth import SimulationTruth
-from labctl.cell import Cell
+from labctl.documents import RunTables
+from labctl.records.cell import Cell
+
+FLAGS: dict[str, str] = {
+    "not_steady": "the current had flowed for less than 0.15 R^2/D since the last rest: the concentration "
+    "still built up",
+    "no_neighbour": "no other interruption in the same direction: dE/dt of the current is not known",
+    "curved_ocv": "dE/dt of the current differs from a neighbour's by more than 30 %",
+    "slope_small": "the slope against sqrt t is below 3 standard errors",
+    "wrong_sign": "slope or dE/dt has the wrong sign for this direction",
+    "temperature_drift": "temperature moved by more than 0.5 K",
+}
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """One pause of the current. NaN: could not be computed.
+
+    Attributes:
+        index: From 0 in the run.
+        step_count: Step of the pause.
+        direction: Of the current before it.
+        start_test_time_second: Beginning of the pause.
+        current_second: How long the current flowed before it.
+        pause_second: Length of the pause.
+        current_ampere: Before the pause, > 0 on charge.
+        net_charge_ah: Net charge from the start of the run to the pause, > 0 on charge.
+        voltage_on_volt: Cell voltage at the end of the current.
+        regression_volt: Intercept at t = 0 of E against sqrt(t) in the pause.
+        regression_std_volt: Its standard error.
+        slope_volt_per_sqrt_second: dE/dsqrt(t) in the pause.
+        slope_std_volt_per_sqrt_second: Its standard error.
+        slope_r2: Of that straight line.
+        resistance_ohm: (E_on - intercept) / I: all that has relaxed before the regression begins.
+        resistance_std_ohm: Its standard error.
+        diffusion_resistance_ohm_per_sqrt_second: -slope / I.
+        equilibrium_slope_volt_per_second: dE/dt of the intercepts, by time with current.
+        diffusion_time_second: R^2/D after Chien et al. 2023.
+        diffusion_time_std_second: Its standard error.
+        sphere_diffusion_time_second: R^2/D of the perfect sphere with this pause.
+        diffusivity_m2_per_s: With the radius of the analysis, under its area convention.
+        stoichiometry: Lithium per formula unit, from the simulation's truth.
+        ratio_to_truth: D / D_true, compared through R^2/D.
+        flags: Names out of `FLAGS`.
+    """
+
+    index: int
+    step_count: int
+    direction: Literal["charge", "discharge"]
+    start_test_time_second: float
+    current_second: float
+    pause_second: float
+    current_ampere: float
+    net_charge_ah: float
+    voltage_on_volt: float
+    regression_volt: float
+    regression_std_volt: float
+    slope_volt_per_sqrt_second: float
+    slope_std_volt_per_sqrt_second: float
+    slope_r2: float
+    resistance_ohm: float
+    resistance_std_ohm: float
+    diffusion_resistance_ohm_per_sqrt_second: float
+    equilibrium_slope_volt_per_second: float = nan
+    diffusion_time_second: float = nan
+    diffusion_time_std_second: float = nan
+    sphere_diffusion_time_second: float = nan
+    diffusivity_m2_per_s: float = nan
+    stoichiometry: float = nan
+    ratio_to_truth: float = nan
+    flags: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether R^2/D is known and nothing speaks against the method here."""
+        against = {"not_steady", "slope_small", "wrong_sign"}
+        return isfinite(self.diffusion_time_second) and not against & {*self.flags}
+
+
+@dataclass(frozen=True)
+class IciAnalysis:
+    """All interruptions of a run, the area of its cell, and what was left out with the reason."""
+
+    run_uid: str
+    cell_id: str | None
+    area_m2: float | None
+    particle_radius_metre: float | None
+    interruptions: tuple[Interruption, ...]
+    skipped: tuple[tuple[int, str], ...]
+    area_convention: str = AREA_CONVENTION
+
+    def median(self, field: str) -> float | None:
+        """Median of a field over the sound interruptions that have it; None if none has."""
+        values = [v for i in self.interruptions if i.sound and isfinite(v := getattr(i, field))]
+        return float(np.median(values)) if values else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: NaN becomes None; medians beside the interruptions."""
+        medians = (
+            "resistance_ohm",
+            "diffusion_time_second",
+            "sphere_diffusion_time_second",
+            "diffusivity_m2_per_s",
+            "ratio_to_truth",
+        )
+        cleaned: dict[str, Any] = without_nan(asdict(self))
+        return cleaned | {f"median_{field}": self.median(field) for field in medians}
+
+
+_MOST_ROWS = 60  # of a long run the first and last ones are shown
+
+
+def ici_table(analysis: IciAnalysis) -> RenderableType:
+    """One line per interruption, then medians over the sound ones, the area convention, what was left out."""
+    letter_of = letters(FLAGS, (one.flags for one in analysis.interruptions))
+    columns: dict[str, Callable[[Interruption], str]] = {
+        "#": lambda i: f"{i.index + 1}{'+' if i.direction == 'charge' else '-'}",
+        "Q\nmAh": lambda i: f"{i.net_charge_ah * 1e3:.3f}",
+        "E\nV": lambda i: f"{i.regression_volt:.4f}",
+        "R\nohm": lambda i: with_error(i.resistance_ohm, i.resistance_std_ohm),
+        "k\nohm/√s": lambda i: number(i.diffusion_resistance_ohm_per_sqrt_second, 3),
+        "R²/D\ns": lambda i: with_error(i.diffusion_time_second, i.diffusion_time_std_second),
+        "sphere\ns": lambda i: number(i.sphere_diffusion_time_second),
+        "D\nm²/s": lambda i: number(i.diffusivity_m2_per_s, 3),
+        "D/true\n1": lambda i: number(i.ratio_to_truth, 3),
+        "flags": lambda i: "".join(letter_of[flag] for flag in i.flags),
+    }
+    rows, between = _shown(analysis.interruptions)
+    notes = [*between, *_summary(analysis), *meanings(letter_of, FLAGS)]
+    notes += [f"Step {count} was left out: {reason}." for count, reason in analysis.skipped]
+    cell = f", cell {analysis.cell_id}" if analysis.cell_id else ""
+    return results(f"Current interruptions of run {analysis.run_uid[:8]}{cell}", rows, columns, notes)
+
+
+def _shown(rows: tuple[Interruption, ...]) -> tuple[list[Interruption], list[str]]:
+    if len(rows) <= _MOST_ROWS:
+        return list(rows), []
+    half = _MOST_ROWS // 2
+    left_out = f"{len(rows) - 2 * half} interruptions in between are left out; --json has all."
+    return [*rows[:half], *rows[-half:]], [left_out]
+
+
+def _summary(analysis: IciAnalysis) -> list[str]:
+    if not analysis.interruptions:
+        return []
+    lines = [
+        "R = (E_on - E) / I with E the intercept of the pause against √t from 1 to 5 s, k = -slope / I; "
+        "± one standard error. + charge, - discharge.",
+        "R²/D after Chien et al. 2023 (planar diffusion; D some 8 % large in the simulated pellets); "
+        "sphere: of the perfect sphere with this slope.",
+    ]
+    sound = sum(one.sound for one in analysis.interruptions)
+    resistance, time = analysis.median("resistance_ohm"), analysis.median("diffusion_time_second")
+    if resistance is None or time is None:
+        return [*lines, "No interruption in a steady profile: no medians."]
+    per_area = "" if analysis.area_m2 is None else f" ({resistance * analysis.area_m2 * 1e4:.4g} ohm cm²)"
+    medians = f"Medians of {sound}: R {resistance:.4g} ohm{per_area}, R²/D {time:.4g} s"
+    diffusivity, radius = analysis.median("diffusivity_m2_per_s"), analysis.particle_radius_metre
+    if diffusivity is None or radius is None:
+        return [*lines, f"{medians}. No D: the cell record has no active_material.particle_radius_um."]
+    medians += f", D {diffusivity:.3g} m²/s with R = {radius * 1e6:g} um."
+    return [*lines, medians, f"Area convention, {analysis.area_convention}"]
+
 
 FIRST_SECOND, LAST_SECOND = 1.0, 5.0  # of the pause: the window of the regression
 STEADY = 0.15  # time with current over R^2/D after which the profile is steady: exp(-20.19 T) = 5 %
@@ -69,7 +232,7 @@ def analyze_ici(tables: RunTables, cell: Cell | None = None) -> IciAnalysis:
     """Analyse every pause of a run that follows directly on a current.
 
     Args:
-        tables: the run, from `labctl.analysis.tables.tables`.
+        tables: the run, from `labctl.documents.tables`.
         cell: gives the particle radius for D; None takes the cell record in the start document. Without a
             radius R^2/D is still given, D is NaN.
     """

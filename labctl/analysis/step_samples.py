@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labctl.analysis.tables import RunTables
+from labctl.documents import RunTables
 
 Array = NDArray[np.float64]
 StepRow = dict[str, Any]

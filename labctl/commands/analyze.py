@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.commands.common import chosen_data, show, write_json
+from labctl.commands.chosen import chosen_data, show, write_json
 from labctl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from labctl.analysis.tables import RunTables
-    from labctl.cell import Cell
+    from labctl.documents import RunTables
+    from labctl.records.cell import Cell
 
 Analysis = tuple[dict[str, Any], "Callable[[], RenderableType]"]  # as JSON, and what makes the table
 
@@ -28,9 +28,9 @@ def analyze_stored(reference: str, data: Path | None, *, as_json: bool) -> int:
         ConfigurationError: there is no analysis of what the run measured.
     """
     from labctl.analysis.conditions import conditions_of
-    from labctl.analysis.plain import without_nan
-    from labctl.analysis.tables import tables
-    from labctl.store.client import Store
+    from labctl.analysis.result_text import without_nan
+    from labctl.documents import tables
+    from labctl.store.client.store import Store
 
     store = Store(chosen_data(data))
     uid = store.resolve(reference)
@@ -82,71 +82,64 @@ def _recorded_cell(run: RunTables) -> Cell:
     Raises:
         ConfigurationError: there is none, or it is not whole.
     """
-    from labctl.cell import Cell
-    from labctl.records import validate_record
+    from labctl.records.cell import Cell
+    from labctl.records.loader import validate_record
 
     return validate_record(run.start.get("cell") or {}, Cell, where="start document, cell")
 
 
 def _gitt(run: RunTables) -> Analysis:
-    from labctl.analysis.gitt import analyze_run
-    from labctl.analysis.gitt_text import result_table
+    from labctl.analysis.gitt.analysis import analyze_run
+    from labctl.analysis.gitt.results import result_table
 
     found = analyze_run(run)
     return found.to_dict(), lambda: result_table(found)
 
 
 def _impedance(run: RunTables) -> Analysis:
-    from labctl.analysis.impedance import analyze_impedance
-    from labctl.analysis.impedance_text import impedance_table
+    from labctl.analysis.impedance.analysis import analyze_impedance, impedance_table
 
     found = analyze_impedance(run, _recorded_cell(run))
     return found.to_dict(), lambda: impedance_table(found)
 
 
 def _conductivity(run: RunTables) -> Analysis:
-    from labctl.analysis.conductivity import analyze_conductivity
-    from labctl.analysis.conductivity_text import conductivity_table
+    from labctl.analysis.conduction.conductivity import analyze_conductivity, conductivity_table
 
     found = analyze_conductivity(run, _recorded_cell(run))
     return found.to_dict(), lambda: conductivity_table(found)
 
 
 def _tortuosity(run: RunTables) -> Analysis:
-    from labctl.analysis.impedance_text import tortuosity_table
-    from labctl.analysis.tortuosity import analyze_tortuosity
+    from labctl.analysis.conduction.tortuosity import analyze_tortuosity, tortuosity_table
 
     found = analyze_tortuosity(run, _recorded_cell(run))
     return found.to_dict(), lambda: tortuosity_table(found)
 
 
 def _polarization(run: RunTables) -> Analysis:
-    from labctl.analysis.impedance_text import polarization_table
-    from labctl.analysis.steady_state import analyze_polarization
+    from labctl.analysis.conduction.polarization import analyze_polarization, polarization_table
 
     found = analyze_polarization(run, _recorded_cell(run))
     return found.to_dict(), lambda: polarization_table(found)
 
 
 def _ici(run: RunTables) -> Analysis:
-    from labctl.analysis.ici import analyze_ici
-    from labctl.analysis.ici_text import ici_table
+    from labctl.analysis.ici import analyze_ici, ici_table
 
     found = analyze_ici(run)
     return found.to_dict(), lambda: ici_table(found)
 
 
 def _dcir(run: RunTables) -> Analysis:
-    from labctl.analysis.dcir import analyze_dcir
-    from labctl.analysis.dcir_text import dcir_table
+    from labctl.analysis.dcir import analyze_dcir, dcir_table
 
     found = analyze_dcir(run)
     return found.to_dict(), lambda: dcir_table(found)
 
 
 def _cycling(run: RunTables) -> Analysis:
-    from labctl.analysis.cycling import analyze_cycles
-    from labctl.analysis.cycling_text import cycling_table
+    from labctl.analysis.cycling.cycles import analyze_cycles, cycling_table
 
     found = analyze_cycles(run)
     return found.to_dict(), lambda: cycling_table(found)

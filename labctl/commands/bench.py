@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
-from labctl.commands.common import chosen_cell, chosen_data, chosen_station, write, write_json
+from labctl.commands.chosen import chosen_cell, chosen_data, chosen_station, write, write_json
 from labctl.errors import ConfigurationError, DeviceError
 from labctl.plugins import load_bench
 

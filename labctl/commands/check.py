@@ -11,17 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from labctl.commands.common import (
-    DEFAULT_CELL,
-    chosen_data,
-    chosen_station,
-    show,
-    unrecorded_notes,
-    write,
-)
-from labctl.config import load_cell, packaged_config
+from labctl.commands.chosen import DEFAULT_CELL, chosen_data, chosen_station, show, unrecorded_notes, write
 from labctl.errors import DeviceError, LabctlError
 from labctl.printable import printable
+from labctl.records.cell import load_cell
+from labctl.records.station import packaged_config
 from labctl.session import connect_device, open_session
 
 _BETWEEN = 2  # characters

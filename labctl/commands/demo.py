@@ -10,18 +10,19 @@ from typing import Any
 
 from rich.table import Table
 
-from labctl.analysis.gitt import analyze_run
-from labctl.analysis.tables import tables
-from labctl.commands.common import chosen_data, show, write
+from labctl.analysis.gitt.analysis import analyze_run
+from labctl.commands.chosen import chosen_data, show, write
+from labctl.commands.interrupt import EndRequest
 from labctl.commands.run import run_measurement
-from labctl.config import load_cell, load_station, packaged_config
+from labctl.documents import tables
 from labctl.errors import LabctlError
-from labctl.interrupt import EndRequest
-from labctl.journal_reader import follow
+from labctl.journal.reader import follow
 from labctl.live.app import has_screen, save_screenshot
 from labctl.plugins import load_plan
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station, packaged_config
 from labctl.session import open_session
-from labctl.store.service import ensure_service
+from labctl.store.server.service import ensure_service
 
 DEMO_STATION, DEMO_CELL = "sim.yaml", "cells/lic-ncm.yaml"
 START_STOICHIOMETRY = 0.70
@@ -71,7 +72,7 @@ def _save_picture(run_directory: Path) -> str:
 
 
 def _print_result(data: Path, uid: str, run_directory: Path, wall_second: float, picture: str) -> None:
-    from labctl.store.client import Store
+    from labctl.store.client.store import Store
 
     content = tables(follow(run_directory, live=False))
     result: Any = analyze_run(content)

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from labctl.commands.common import chosen_data, write
+from labctl.commands.chosen import chosen_data, write
+from labctl.commands.interrupt import EndRequest
 from labctl.errors import ConfigurationError, EndedEarlyError, LabctlError
-from labctl.interrupt import EndRequest
-from labctl.journal_ends import first_document
-from labctl.journal_format import LOCK_NAME
+from labctl.journal.format import LOCK_NAME
+from labctl.journal.reader import first_document
 from labctl.platform import CAN_ASK_TO_END, has_ended, start_detached, write_private
-from labctl.recovery import is_run_directory, run_names
+from labctl.runs.directory import is_run_directory, run_names
 
 LOGS = "logs"  # in the data directory
 _LOOK_SECOND = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from labctl.commands.common import chosen_data, screen, write
+from labctl.commands.chosen import chosen_data, screen, write
 from labctl.errors import ConfigurationError
 from labctl.printable import printable
 
@@ -26,7 +26,7 @@ def export_runs(
     """Write runs to files in `output`; the exit code."""
     from labctl.export.campaign import runs_of_campaign
     from labctl.export.run import check_format, export_run
-    from labctl.store.client import Store
+    from labctl.store.client.store import Store
 
     check_format(format)
     with Store(chosen_data(data)) as store:
@@ -46,7 +46,7 @@ def export_runs(
 
 def _points(data_directory: Path, uid: str) -> int | None:
     """Samples of a run, for the progress bar alone; None if its journal is not here."""
-    from labctl.runs import find_run
+    from labctl.runs.listing import find_run
 
     try:
         return find_run(data_directory, uid).points
@@ -78,8 +78,8 @@ def import_files(
     force: bool,
 ) -> int:
     """Make a run of each file; the exit code. A wrong file ends it, and nothing is made of that one."""
-    from labctl.config import load_cell
     from labctl.importers.run import import_file
+    from labctl.records.cell import load_cell
 
     record = None if cell is None else load_cell(cell)
     directory = chosen_data(data)

@@ -10,7 +10,7 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-from labctl.commands.common import write
+from labctl.commands.chosen import write
 from labctl.errors import ConfigurationError
 from labctl.plugins import load_executor, load_plan, plan_headlines
 
@@ -49,7 +49,7 @@ def convert_protocol(source: Path, target: Path, form: str) -> int:
 
 def _explained(name: str, plan: Callable[..., Any]) -> Iterator[str]:
     """What the plan is for; its parameters with default, range and unit; sources and an example."""
-    from labctl.plan_parameters import as_yaml, parameters_of, sections  # pydantic; the list does without
+    from labctl.plan_parameters import as_yaml, parameters_of, sections
 
     told = sections(plan)
     yield f"{name}: {told['']}"

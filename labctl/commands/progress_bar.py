@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from labctl.commands.common import screen
-from labctl.journal_reader import follow
+from labctl.commands.chosen import screen
+from labctl.journal.reader import follow
 from labctl.printable import printable
-from labctl.progress import Progress as RunProgress
+from labctl.runs.progress import Progress as RunProgress
 from labctl.session import Session
 
 _POLL_SECOND = 0.2

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labctl.analysis.tables import RunTables, tables
-from labctl.cell import Cell
-from labctl.commands.common import chosen_data, chosen_station, write
+from labctl.commands.chosen import chosen_data, chosen_station, write
 from labctl.commands.detach import require_detachable, run_detached
-from labctl.config import Station
+from labctl.commands.interrupt import EndRequest
+from labctl.documents import RunTables, tables
 from labctl.errors import ConfigurationError
-from labctl.interrupt import EndRequest
-from labctl.journal_reader import follow
-from labctl.records import validate_record
-from labctl.recovery import recover
-from labctl.runs import RunSummary, find_run, list_runs
+from labctl.journal.reader import follow
+from labctl.records.cell import Cell
+from labctl.records.loader import validate_record
+from labctl.records.station import Station
+from labctl.runs.listing import find_run, list_runs
+from labctl.runs.recovery import recover
+from labctl.runs.summary import RunSummary
 from labctl.session import Session, open_session
 
 _MOST_GENERATIONS = 10_000

@@ -14,14 +14,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from labctl.commands.common import chosen_cell, chosen_data, chosen_station, unrecorded_notes, write
+from labctl.commands.chosen import chosen_cell, chosen_data, chosen_station, unrecorded_notes, write
 from labctl.commands.detach import require_detachable, run_detached
+from labctl.commands.interrupt import EndRequest
 from labctl.errors import ConfigurationError
-from labctl.interrupt import EndRequest
-from labctl.plan_parameters import PlanParameter, parameters_of
-from labctl.plan_refusals import refusal, unknown_parameter
+from labctl.plan_parameters import PlanParameter, parameters_of, refusal, unknown_parameter
 from labctl.plugins import load_executor, load_plan
-from labctl.runs import summary_of
+from labctl.runs.listing import summary_of
 from labctl.session import Session, open_session
 
 _YEAR_SECOND = 365.25 * 86_400.0
@@ -192,7 +191,7 @@ def run_measurement(session: Session, measurement: Any, request: EndRequest) -> 
     from bluesky.utils import FailedStatus, RunEngineInterrupted
 
     from labctl.commands.progress_bar import progress_bar
-    from labctl.store.service import start_service_in_background
+    from labctl.store.server.service import start_service_in_background
 
     for remark in remarks_on(session, measurement):
         sys.stderr.write(f"note: {remark}\n")

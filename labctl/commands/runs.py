@@ -9,15 +9,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from labctl.analysis.tables import RunTables, tables
-from labctl.commands.common import existing_data, show, write, write_json
+from labctl.commands.chosen import existing_data, show, write, write_json
+from labctl.documents import RunTables, tables
 from labctl.errors import ConfigurationError
 from labctl.number_table import NumberTable
 from labctl.printable import printable
-from labctl.recovery import recover
-from labctl.run_query import RunQuery, parse_time
-from labctl.run_summary import RunSummary
-from labctl.store.client import Store
+from labctl.runs.query import RunQuery, parse_time
+from labctl.runs.recovery import recover
+from labctl.runs.summary import RunSummary
+from labctl.store.client.store import Store
 
 
 def show_runs(

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from labctl.commands.common import chosen_data, existing_data, show, write, write_json
+from labctl.commands.chosen import chosen_data, existing_data, show, write, write_json
 from labctl.number_table import NumberTable
-from labctl.store.service import ensure_service, service_status, stop_service
+from labctl.store.server.service import ensure_service, service_status, stop_service
 
 _MOST_LETTERS = 10
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from labctl.commands.common import existing_data, show, write, write_json
+from labctl.commands.chosen import existing_data, show, write, write_json
 from labctl.number_table import NumberTable
 from labctl.printable import printable
-from labctl.store.client import Store
-from labctl.store.refused import Letter
-from labctl.store.verify import Verification, verify_run
+from labctl.store.client.store import Store
+from labctl.store.client.verify import Verification, verify_run
+from labctl.store.rejections import Letter
 
 _SHIPPED_WITHIN_SECOND = 60.0
 

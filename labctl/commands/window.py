@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from labctl.commands.common import chosen_data
+from labctl.commands.chosen import chosen_data
 from labctl.errors import ConfigurationError
-from labctl.runs import find_run
+from labctl.runs.listing import find_run
 
 _SOURCES = ("auto", "journal", "tiled")
 
@@ -50,7 +50,7 @@ def open_replay(
     factor = _speed(speed)
     directory = chosen_data(data)
     from labctl.live.app import run_replay
-    from labctl.store.client import Store
+    from labctl.store.client.store import Store
 
     store = Store(directory)
     full_uid = store.resolve(uid)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from labctl.errors import ConfigurationError, StoreError
-from labctl.journal_ends import first_document
-from labctl.run_query import RunQuery
-from labctl.run_summary import start_unix_second
-from labctl.runs import list_runs
-from labctl.store.client import Store
+from labctl.journal.reader import first_document
+from labctl.runs.listing import list_runs
+from labctl.runs.query import RunQuery
+from labctl.runs.summary import start_unix_second
+from labctl.store.client.store import Store
 
 
 def runs_of_campaign(store: Store, campaign_uid: str) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from labctl.analysis.tables import RunTables, tables
+from labctl.bdf import SAMPLE_ORDER, TERMS
+from labctl.documents import RunTables, tables
 from labctl.errors import JournalError
-from labctl.export.bdf_terms import SAMPLE_ORDER, TERMS
 from labctl.export.environment import EnvironmentReadings
 from labctl.store.arrow import new_rows, schema_of, table_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labctl.export.bdf_terms import ENVIRONMENT
+from labctl.bdf import ENVIRONMENT
 
 Array = NDArray[np.float64]
 NEAR_SECOND = 60.0  # readings closer together than this are always joined by a line

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labctl.errors import ConfigurationError, LabctlError
-from labctl.files import sync, sync_directory
+from labctl.platform import sync, sync_directory
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 _LONGEST_PART = 60

@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import pyarrow as pa
 
-from labctl import __version__
+from labctl.bdf import TERMS
 from labctl.errors import LabctlError
-from labctl.export.bdf_terms import TERMS
 from labctl.export.content import SAMPLES, RunContent
 from labctl.export.metadata import metadata_json
+from labctl.version import __version__
 
 _SIGNAL = {
     SAMPLES: ("voltage_volt", "test_time_second"),

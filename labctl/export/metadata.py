@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from labctl import __version__
-from labctl.cell import Cell
-from labctl.export.bdf_terms import ONTOLOGY, ONTOLOGY_VERSION, TERMS
+from labctl.bdf import ONTOLOGY, ONTOLOGY_VERSION, TERMS
 from labctl.export.content import SAMPLES, RunContent
 from labctl.export.spectra import SIGN_NOTE, spectra
+from labctl.records.cell import Cell
+from labctl.version import __version__
 
 _PRIVATE = frozenset({"address"})  # where an instrument sits in somebody's network concerns nobody else
 _TAKEN_OVER = ("protocol", "limits", "versions", "imported", "simulation_truth")

@@ -11,7 +11,7 @@ from labctl.export.content import SAMPLES, RunContent, read_content
 from labctl.export.files import file_stem, refuse_existing, written_whole
 from labctl.export.metadata import metadata_json, run_metadata
 from labctl.export.spectra import spectra
-from labctl.store.client import Store
+from labctl.store.client.store import Store
 
 Format = Literal["bdf", "parquet", "csv", "xlsx", "hdf5"]
 FORMATS: tuple[str, ...] = get_args(Format)

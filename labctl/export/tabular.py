@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
-from labctl.export.bdf_terms import TERMS
+from labctl.bdf import TERMS
 from labctl.export.content import RunContent
 
 

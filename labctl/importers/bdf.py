@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.bdf import ENVIRONMENT, REQUIRED, TERMS, Term, term_of_heading
 from labctl.errors import ConfigurationError
-from labctl.export.bdf_terms import ENVIRONMENT, REQUIRED, TERMS, Term, term_of_heading
 from labctl.importers.parquet import ParquetTable, is_parquet
 from labctl.importers.rows import FileRows, Floats, Integers
 from labctl.importers.table import Kind, read_columns

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labctl.errors import ConfigurationError
-from labctl.files import open_regular
 from labctl.importers.table import Kind, joined_parts
 from labctl.importers.text import unreadable
+from labctl.platform import open_regular
 
 _MAGIC = b"PAR1"
 _BATCH_ROWS = 8192

@@ -11,25 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from labctl import __version__
-from labctl.cell import Cell
 from labctl.errors import ConfigurationError, LabctlError
-from labctl.files import open_regular
 from labctl.importers.bdf import looks_like_bdf, read_bdf
-from labctl.importers.biologic_mpt import read_mpt
-from labctl.importers.column_map import ColumnMap
-from labctl.importers.generic_csv import read_csv
+from labctl.importers.biologic.mpt import read_mpt
+from labctl.importers.generic_csv import ColumnMap, read_csv
 from labctl.importers.parquet import ParquetTable, is_parquet
 from labctl.importers.rows import FileRows
 from labctl.importers.run_writer import remove_leftovers, write_run
 from labctl.importers.sidecar import Sidecar, read_sidecar
 from labctl.importers.streams import ImportedStreams, streams_of
 from labctl.importers.text import file_hash, opened, unreadable
-from labctl.journal_ends import first_document
-from labctl.platform import FileLock
-from labctl.records import load_record
-from labctl.run_query import RunQuery
-from labctl.runs import list_runs
+from labctl.journal.reader import first_document
+from labctl.platform import FileLock, open_regular
+from labctl.records.cell import Cell
+from labctl.records.loader import load_record
+from labctl.runs.listing import list_runs
+from labctl.runs.query import RunQuery
+from labctl.version import __version__
 
 Format = Literal["bdf", "mpt", "csv"]
 FORMATS: tuple[str, ...] = get_args(Format)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.bdf import TERMS
 from labctl.errors import LabctlError
-from labctl.export.bdf_terms import TERMS
-from labctl.files import leads_out, sync_directory
 from labctl.importers.streams import ImportedStreams, Stream
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
+from labctl.platform import leads_out, sync_directory
 
 PAGE_ROWS = 1000
 _SCRATCH = ".importing-"

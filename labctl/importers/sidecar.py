@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from labctl.cell import Cell
 from labctl.importers.rows import FileRows
 from labctl.importers.streams import ImportedStreams, Stream
+from labctl.records.cell import Cell
 
 _LARGEST_BYTE = 64 << 20
 _SLACK_SECOND = 1e-6

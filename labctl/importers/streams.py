@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.bdf import ENVIRONMENT
 from labctl.errors import ConfigurationError
-from labctl.export.bdf_terms import ENVIRONMENT
 from labctl.importers.rows import IMPEDANCE_COLUMNS, FileRows, Integers
 from labctl.importers.silences import part, silences
 from labctl.importers.steps import counted_steps, number_steps, step_rows, step_times, type_steps

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from labctl.errors import ConfigurationError
-from labctl.files import open_regular
+from labctl.platform import open_regular
 
 LONGEST_LINE_BYTE = 1 << 20
 LARGEST_BYTE = 4 << 30  # of text: two years of a sample a second, and what the columns of it need in memory

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labctl.errors import ConfigurationError, LabctlError
-from labctl.live.reader import Document
-from labctl.live.replay import Replay
+from labctl.live.model.feed import Document
+from labctl.live.replay.playback import Replay
 
 if TYPE_CHECKING:
     from PySide6 import QtWidgets
 
-    from labctl.live.controller import LiveController
-    from labctl.live.window import LiveWindow
+    from labctl.live.window.controller import LiveController
+    from labctl.live.window.live_window import LiveWindow
 
 _THEMES = ("system", "dark", "light")
 _PICTURES = (".png", ".svg")
@@ -82,8 +82,8 @@ def run_live(
     """
     check_look("live window", size=size, theme=theme, screenshot=screenshot, panels=panels)
     with _application(offscreen=screenshot is not None) as qt:
-        from labctl.live.controller import FollowController
-        from labctl.live.watch import look
+        from labctl.live.model.watch import look
+        from labctl.live.window.controller import FollowController
 
         window = _window(theme, panels, with_channels=not panels, picture=screenshot is not None)
         if screenshot is None:
@@ -127,8 +127,8 @@ def run_replay(
     if speed is not None and not 0 < speed < float("inf"):
         raise ConfigurationError("replay", "speed", speed, "a number > 0, or none for as fast as possible")
     with _application(offscreen=screenshot is not None) as qt:
-        from labctl.live.controller import ReplayController
-        from labctl.live.player import Player
+        from labctl.live.replay.controls import Player
+        from labctl.live.window.controller import ReplayController
 
         window = _window(theme, panels, with_channels=False, picture=screenshot is not None)
         if screenshot is None:
@@ -224,7 +224,7 @@ def _window(theme: str, panels: Sequence[str], *, with_channels: bool, picture: 
     from PySide6 import QtCore
 
     from labctl.live.theme import THEMES
-    from labctl.live.window import LiveWindow
+    from labctl.live.window.live_window import LiveWindow
 
     settings = None
     if not picture:
@@ -239,7 +239,7 @@ def _window(theme: str, panels: Sequence[str], *, with_channels: bool, picture: 
 
 
 def _run(qt: QtWidgets.QApplication, controller: LiveController, size: tuple[int, int]) -> int:
-    from labctl.live.tools import WindowTools
+    from labctl.live.window.tools import WindowTools
 
     gc.set_threshold(*GC_THRESHOLD)
     WindowTools(controller)
@@ -268,7 +268,7 @@ def _closed_by_interrupt(window: LiveWindow) -> Iterator[None]:
 
 
 def _draw(controller: LiveController, path: Path, size: tuple[int, int]) -> int:
-    from labctl.live.picture import save_picture
+    from labctl.live.window.picture import save_picture
 
     try:
         save_picture(controller.window, Path(path), size, controller.show_now)

@@ -15,7 +15,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from labctl.live.status import State
+from labctl.live.model.status import State
 
 
 @dataclass(frozen=True)

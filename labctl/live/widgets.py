@@ -22,3 +22,33 @@ class PickBox(QtWidgets.QComboBox):
         flags = QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
         painter.drawText(self.rect().adjusted(0, 0, -_ARROW_MARGIN_PIXEL, 0), flags, "▾")
         painter.end()
+
+
+class ElidedLabel(QtWidgets.QLabel):
+    """A label that ends in "…" where there is no room, instead of pushing the window wider."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setTextFormat(QtCore.Qt.TextFormat.PlainText)  # what comes from documents is never markup
+        self.setObjectName(name)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
+
+    def set_text(self, text: str) -> None:
+        """Show a text; the whole of it is in the tool tip."""
+        if text != self.text():
+            self.setText(text)
+            self.setToolTip(plain_tip(text))
+
+    def paintEvent(self, _: QtGui.QPaintEvent) -> None:  # noqa: N802 - Qt's spelling
+        """Draw what fits."""
+        painter = QtGui.QPainter(self)
+        elide = QtCore.Qt.TextElideMode.ElideRight
+        text = self.fontMetrics().elidedText(self.text(), elide, self.width())
+        painter.drawText(self.rect(), self.alignment() | QtCore.Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
+
+
+def _restyle(widget: QtWidgets.QWidget, style: str) -> None:
+    """Set a style sheet if it is another one; setting it costs 0.1 ms even if it is the same."""
+    if widget.styleSheet() != style:
+        widget.setStyleSheet(style)

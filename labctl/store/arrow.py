@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from labctl.column_names import RESERVED, why_no_column
+from labctl.schema import RESERVED, why_no_column
 
 _OF_DTYPE = {"number": pa.float64(), "integer": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
 _OF_NUMPY = {"f": pa.float64(), "i": pa.int64(), "u": pa.int64(), "U": pa.string(), "b": pa.bool_()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labctl.journal_reader import follow
+from labctl.journal.reader import follow
 from tests.attack.stand import END_SECOND, Stand, stand, wait_for
 
 WITHIN_SECOND = 2.0  # from the cause that can be noticed to an open circuit

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from devices.sim.client import BenchHandle, ensure_bench
-from labctl.config import load_station, packaged_config
-from labctl.runs import find_run, list_runs
+from devices.sim.bench.client import BenchHandle, ensure_bench
+from labctl.records.station import load_station, packaged_config
+from labctl.runs.listing import find_run, list_runs
 
 LABCTL = [sys.executable, "-m", "labctl"]
 CELL = str(packaged_config("cells/lic-ncm.yaml"))

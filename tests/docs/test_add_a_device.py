@@ -13,8 +13,9 @@ from thermometer import Thermometer
 from thermometer_emulator import ThermometerEmulator
 
 from devices.sim.clock import VirtualClock
-from devices.sim.record import BenchRecord
-from devices.sim.surroundings import Surroundings, SurroundingsParameters
+from devices.sim.bench_log import BenchRecord
+from devices.sim.cell.surroundings import Surroundings
+from devices.sim.cell.surroundings import SurroundingsParameters
 from labctl.errors import DeviceError
 from tests.helpers import wait_until
 

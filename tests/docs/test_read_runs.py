@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
-from devices.techniques import ConstantCurrent, Impedance, Sampling
+from devices.core.techniques import ConstantCurrent
+from devices.core.techniques import Impedance
+from devices.core.techniques import Sampling
 from labctl.session import Session
-from labctl.store.client import Store
-from labctl.store.service import ensure_service, stop_service
-from plans.execute import run_protocol
-from plans.protocol import Protocol
-from tests.helpers import in_background, wait_until
+from labctl.store.client.store import Store
+from labctl.store.server.service import ensure_service
+from labctl.store.server.service import stop_service
+from plans.executor.measurement import run_protocol
+from plans.protocol.protocol import Protocol
+from tests.helpers import in_background
+from tests.helpers import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "how-to" / "example" / "read_runs.py"
 

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 import typer
 
-from labctl.cell import Cell
+from labctl.records.cell import Cell
 from labctl.cli import app
 from labctl.commands.plans import convert_protocol
 from labctl.commands.run import plan_parameters
-from labctl.config import load_station, packaged_config
+from labctl.records.station import load_station
+from labctl.records.station import packaged_config
 from labctl.errors import ConfigurationError
 from labctl.plugins import load_plan
 from labctl.session import open_session
-from plans.dry_run import dry_run
-from plans.protocol_files import load_protocol, save_protocol
+from plans.executor.dry_run import dry_run
+from plans.protocol.files import load_protocol
+from plans.protocol.files import save_protocol
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/how-to/run-protocols-and-resume.md").read_text()

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from labctl.cli import app
-from labctl.console import ConsoleTools
+from labctl.commands.console import ConsoleTools
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/watch-and-replay.md").read_text()
 COMMANDS = re.findall(r"^labctl .*$", PAGE, re.MULTILINE)
@@ -37,7 +37,7 @@ def test_every_call_in_the_console_is_understood() -> None:
 
 
 def test_every_key_of_the_replay_is_one_of_its_shortcuts() -> None:
-    source = Path(__file__).parents[2] / "labctl/live/replay_controls.py"
+    source = Path(__file__).parents[2] / "labctl/live/replay/controls.py"
     there = set(re.findall(r'^            \("([A-Za-z+]+)", ', source.read_text(), re.MULTILINE))
     rows = PAGE.split("| key | |")[1].split("Or use the buttons")[0]
     told = {

@@ -11,16 +11,16 @@ import numpy as np
 import orjson
 import pytest
 
-from labctl.analysis.tables import tables
-from labctl.journal_reader import follow
-from labctl.runs import list_runs
+from labctl.documents import tables
+from labctl.journal.reader import follow
+from labctl.runs.listing import list_runs
 
 RUN = """
 import sys, time
 from pathlib import Path
 real, shift, jumps = time.time, [0.0], sys.argv[2] == "jumps"
 time.time = lambda: real() + shift[0]  # before anybody has taken the name
-from labctl.config import load_cell, load_station, packaged_config
+from labctl.records.station import load_cell, load_station, packaged_config
 from labctl.plugins import load_plan
 from labctl.session import open_session
 def jump(name, doc):
@@ -73,7 +73,7 @@ from pathlib import Path
 real, shift = time.time, [0.0]
 time.time = lambda: real() + shift[0]
 from event_model import compose_run
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
 journal, run = Journal(Path(sys.argv[1])), compose_run()
 journal("start", run.start_doc)
 shift[0] = -3600.0

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labctl.config import packaged_config
-from labctl.journal_reader import follow
-from labctl.runs import find_run, list_runs
-from labctl.store.client import Store
-from labctl.store.service import ensure_service, stop_service
-from labctl.store.verify import verify_run
+from labctl.journal.reader import follow
+from labctl.records.station import packaged_config
+from labctl.runs.listing import find_run, list_runs
+from labctl.store.client.store import Store
+from labctl.store.client.verify import verify_run
+from labctl.store.server.service import ensure_service, stop_service
 from tests.helpers import wait_until
 from tests.small_disk import mounted_disk
 

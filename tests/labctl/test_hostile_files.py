@@ -16,13 +16,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import ConfigurationError
-from labctl.importers.column_map import ColumnMap
+from labctl.importers.generic_csv import ColumnMap
 from labctl.importers.run import LOCK_NAME, import_file
 from labctl.importers.text import LONGEST_LINE_BYTE, MOST_EXPANSION
 from labctl.platform import is_locked
-from labctl.records import load_record
+from labctl.records.cell import load_cell
+from labctl.records.loader import load_record
+from labctl.records.station import load_station, packaged_config
 from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]

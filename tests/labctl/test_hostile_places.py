@@ -15,19 +15,21 @@ from typing import Any
 import event_model
 import pytest
 
-from labctl.config import load_cell, load_station
 from labctl.errors import ConfigurationError, JournalError, LabctlError
-from labctl.files import open_regular, open_to_append, read_regular
-from labctl.importers.column_map import ColumnMap
+from labctl.importers.generic_csv import ColumnMap
 from labctl.importers.run import import_file
-from labctl.journal import Journal, follow, recover
-from labctl.journal_format import Damage
-from labctl.platform import is_locked
-from labctl.records import load_record
-from labctl.runs import find_run, list_runs
-from labctl.store.client import Store
-from labctl.store.shipper import write_status
-from plans.protocol_files import load_protocol
+from labctl.journal.format import Damage
+from labctl.journal.reader import follow
+from labctl.journal.writer import Journal
+from labctl.platform import is_locked, open_regular, open_to_append, read_regular
+from labctl.records.cell import load_cell
+from labctl.records.loader import load_record
+from labctl.records.station import load_station
+from labctl.runs.listing import find_run, list_runs
+from labctl.runs.recovery import recover
+from labctl.store.client.store import Store
+from labctl.store.ship.shipper import write_status
+from plans.protocol.files import load_protocol
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links and FIFOs are POSIX's")
 PATIENCE_SECOND = 20
@@ -192,11 +194,11 @@ def folder(path: Path) -> Iterator[Path]:
 
 
 READERS = {
-    "station": "from labctl.config import load_station as f",
-    "cell": "from labctl.config import load_cell as f",
-    "protocol": "from plans.protocol_files import load_protocol as f",
+    "station": "from labctl.records.station import load_station as f",
+    "cell": "from labctl.records.station import load_cell as f",
+    "protocol": "from plans.protocol.files import load_protocol as f",
     "import": "import labctl.importers.run as r; f = lambda p: r.import_file(p, p + '-data')",
-    "journal": "import labctl.runs as r; f = lambda p: r.list_runs(p + '-data')",
+    "journal": "import labctl.runs.listing as r; f = lambda p: r.list_runs(p + '-data')",
 }
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from labctl.cell import Cell
 from labctl.cli import main
 from labctl.commands.plans import show_plans
 from labctl.commands.run import plan_parameters
 from labctl.errors import ConfigurationError
-from labctl.plan_parameters import parameters_of
-from labctl.plan_refusals import refusal
+from labctl.plan_parameters import parameters_of, refusal
 from labctl.plugins import load_plan, plan_headlines, plan_names
+from labctl.records.cell import Cell
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import event_model
 import pytest
 from rich.table import Table
 
-from labctl.commands.common import screen, write, write_json
+from labctl.commands.chosen import screen, write, write_json
 from labctl.commands.runs import show_run, show_runs
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
 from labctl.printable import printable, printable_json
 
 TITLE, CLEAR, C1, BIDI = "\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\u202e"

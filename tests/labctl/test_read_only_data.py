@@ -12,7 +12,7 @@ from typing import Any
 import event_model
 import pytest
 
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
 from tests.small_disk import read_only
 
 KEYS = {

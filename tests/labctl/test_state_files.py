@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from devices.sim.cell_store import CellStore
-from devices.sim.launch import read_info
-from devices.sim.pellet import Pellet
-from devices.sim.pellet_parameters import PelletParameters
+from devices.sim.bench.cell_store import CellStore
+from devices.sim.bench.launch import read_info
+from devices.sim.cell.pellet.parameters import PelletParameters
+from devices.sim.cell.pellet.pellet import Pellet
 from labctl.errors import ConfigurationError
 from labctl.platform import has_ended
-from labctl.store.service import find_service, shipper_status
-from labctl.store.target import LabStore, lab_store_of, use_lab_store
+from labctl.store.lab_store import LabStore, lab_store_of, use_lab_store
+from labctl.store.server.service import find_service, shipper_status
 
 FLIPS = 200
 REPLACES = """
 import sys
 from pathlib import Path
-from labctl.files import replace_atomically, write_private
+from labctl.platform import replace_atomically, write_private
 write, path = {"state": replace_atomically, "private": write_private}[sys.argv[2]], Path(sys.argv[1])
 print("ready", flush=True)
 while True:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from devices.columns import IMPEDANCE, TIMESERIES
-from devices.program_record import ProgramRecord, RowBuffer
-from devices.techniques import OpenCircuit, Program, Sampling
+from devices.core.program import ProgramRecord, RowBuffer
+from devices.core.techniques import OpenCircuit, Program, Sampling
 from labctl.clock import TimeKeeper
+from labctl.schema import IMPEDANCE, TIMESERIES
 
 
 class HandClock:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from labctl.cell import Cell
-from labctl.config import load_cell, packaged_config
+from labctl.records.cell import Cell, load_cell
+from labctl.records.station import packaged_config
 from labctl.session import Session, open_session
 from tests.conftest import simulated_station
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from devices.sim.client import pellet_parameters
-from devices.sim.pellet import Pellet
-from devices.sim.pellet_parameters import PelletParameters
-from labctl.cell import Cell
+from devices.sim.bench.client import pellet_parameters
+from devices.sim.cell.pellet.parameters import PelletParameters
+from devices.sim.cell.pellet.pellet import Pellet
+from labctl.records.cell import Cell
 
 _LOOKS_PER_STEP = 40
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labctl.analysis.tables import RunTables, tables
-from labctl.config import load_cell, load_station, packaged_config
+from labctl.documents import RunTables, tables
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station, packaged_config
 from labctl.session import Session, open_session
-from labctl.store.client import Store
-from plans.execute import Measurement
+from labctl.store.client.store import Store
+from plans.executor.measurement import Measurement
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from typing import Any, get_type_hints
 import pytest
 
 from labctl.commands.run import plan_parameters
-from labctl.config import load_cell, load_station, packaged_config
 from labctl.errors import LabctlError
 from labctl.plan_parameters import GIVEN, arguments, sections
 from labctl.plugins import load_plan, plan_names
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station, packaged_config
 from labctl.session import Session, open_session
-from plans.execute import Measurement
+from plans.executor.measurement import Measurement
 from plans.reference import PUBLISHED, example, example_files, example_settings, written
 from tests.helpers import Documents
 

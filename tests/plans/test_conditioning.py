@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labctl.cell import Cell
-from labctl.config import load_station, packaged_config
 from labctl.errors import ProtocolError
+from labctl.records.cell import Cell
+from labctl.records.station import load_station, packaged_config
 from labctl.session import Session, open_session
 from plans.conditioning import condition
 from tests.helpers import Documents

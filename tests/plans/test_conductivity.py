@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labctl.analysis.conductivity import analyze_conductivity
-from labctl.analysis.conductivity_records import ConductivityAnalysis
+from labctl.analysis.conduction.conductivity import ConductivityAnalysis, analyze_conductivity
 from labctl.commands.analyze import analyze_stored
 from labctl.errors import ConfigurationError, ProtocolError
 from labctl.session import Session

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labctl.analysis.cycling import analyze_cycles
-from labctl.analysis.tables import tables
-from labctl.cell import Cell
+from labctl.analysis.cycling.cycles import analyze_cycles
+from labctl.documents import tables
 from labctl.errors import ConfigurationError, ProtocolError
+from labctl.records.cell import Cell
 from labctl.session import Session
 from plans.cycling import cycle_life
 from tests.helpers import Documents

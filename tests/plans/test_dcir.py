@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from labctl.analysis.dcir import analyze_dcir
-from labctl.analysis.tables import tables
+from labctl.documents import tables
 from labctl.errors import ConfigurationError, ProtocolError
 from labctl.session import Session
 from plans.dcir import dcir

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from labctl.analysis.cycling import analyze_cycles
-from labctl.analysis.tables import tables
-from labctl.cell import Cell
+from labctl.analysis.cycling.cycles import analyze_cycles
+from labctl.documents import tables
+from labctl.records.cell import Cell
 from labctl.session import Session
 from plans.formation import formation
 from plans.rate import rate_test

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from labctl.analysis.ici import analyze_ici
-from labctl.analysis.tables import tables
+from labctl.documents import tables
 from labctl.errors import ProtocolError
 from labctl.session import Session
 from plans.ici import ici

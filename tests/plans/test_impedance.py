@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labctl.analysis.impedance import analyze_impedance
-from labctl.analysis.spectra import spectra
-from labctl.analysis.tables import tables
-from labctl.cell import Cell
+from labctl.analysis.impedance.analysis import analyze_impedance
+from labctl.analysis.impedance.spectra import spectra
 from labctl.commands.analyze import analyze_stored
+from labctl.documents import tables
 from labctl.errors import ConfigurationError, ProtocolError
+from labctl.records.cell import Cell
 from labctl.session import Session, open_session
-from plans.blocks import rest, spectrum, to_voltage, window_of
-from plans.execute import run_protocol
+from plans.building_blocks import rest, spectrum, to_voltage, window_of
+from plans.executor.measurement import run_protocol
 from plans.impedance import impedance_spectrum
-from plans.protocol import Loop, Mark, Protocol
+from plans.protocol.protocol import Loop, Mark, Protocol
 from tests.conftest import simulated_station
 from tests.helpers import Documents
 

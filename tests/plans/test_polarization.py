@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from labctl.analysis.steady_state import analyze_polarization
+from labctl.analysis.conduction.polarization import analyze_polarization
 from labctl.commands.analyze import analyze_stored
 from labctl.errors import ConfigurationError, ProtocolError
 from labctl.session import Session

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from labctl.cell import Cell
 from labctl.errors import ProtocolError
+from labctl.records.cell import Cell
 from labctl.session import Session
 from plans.rate import rate_test
 from tests.helpers import Documents

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labctl.analysis.tortuosity import TortuosityPoint, analyze_tortuosity
+from labctl.analysis.conduction.tortuosity import TortuosityPoint, analyze_tortuosity
 from labctl.commands.analyze import analyze_stored
 from labctl.errors import ConfigurationError, ProtocolError
 from labctl.session import Session

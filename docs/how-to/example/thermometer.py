@@ -8,11 +8,12 @@ from typing import Any
 
 from ophyd import Component
 
-from devices.columns import Column, ColumnSpec
-from devices.line_query import LineQuery
-from devices.polled_instrument import PolledInstrument
-from devices.protocols import Identity
-from devices.transport import SerialLine
+from devices.core.columns import Column
+from labctl.schema import ColumnSpec
+from devices.transport.line_query import LineQuery
+from devices.core.polled_instrument import PolledInstrument
+from devices.core.protocols import Identity
+from devices.transport.serial_line import SerialLine
 from labctl.errors import InstrumentError
 
 _READING = re.compile(r"([+-]?\d{1,3}\.\d\d) C\r?")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from devices.sim.clock import VirtualClock
-from devices.sim.record import BenchRecord
-from devices.sim.serial_emulator import SerialEmulator
-from devices.sim.surroundings import ZERO_CELSIUS_KELVIN, Surroundings
+from devices.sim.bench_log import BenchRecord
+from devices.sim.wire.serial_emulator import SerialEmulator
+from devices.sim.cell.surroundings import ZERO_CELSIUS_KELVIN
+from devices.sim.cell.surroundings import Surroundings
 
 
 class ThermometerEmulator(SerialEmulator):

@@ -11,7 +11,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from labctl.live.model import RunModel
+from labctl.live.model.run_model import RunModel
 from labctl.live.panels.base import Table
 from labctl.live.text import NO_VALUE, clock_text
 from labctl.live.theme import Theme

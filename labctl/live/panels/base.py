@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from labctl.live.model import RunModel
-from labctl.live.panels.crosshair import Crosshair, Reading, nearest_drawn
-from labctl.live.panels.plot import Plot
-from labctl.live.panels.status import ElidedLabel
+from labctl.live.model.run_model import RunModel
+from labctl.live.plots.crosshair import Crosshair, Reading, nearest_drawn
+from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
+from labctl.live.widgets import ElidedLabel
 
 _TICK_FONT_PIXEL = 13
 Table = dict[str, npt.NDArray[np.generic]]
@@ -112,12 +112,12 @@ class PlotPanel(QtWidgets.QWidget):
         raise NotImplementedError
 
     def visible_data(self) -> Table:
-        """See `labctl.live.panels.panel.Panel`."""
+        """See `labctl.live.plots.export.Panel`."""
         raise NotImplementedError
 
     # ---- what the window calls
     def plot_items(self) -> Sequence[pg.PlotItem]:
-        """See `labctl.live.panels.panel.Panel`."""
+        """See `labctl.live.plots.export.Panel`."""
         return [plot.item for plot in self.plots]
 
     def show_model(self, model: RunModel | None) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import LogAxis, ValueAxis
-from labctl.live.panels.bundle import CurveBundle
-from labctl.live.panels.plot import Plot
+from labctl.live.model.pyramid import Floats
+from labctl.live.model.run_model import RunModel
+from labctl.live.model.spectra import Spectrum
 from labctl.live.panels.spectra import SpectrumPanel, log10
-from labctl.live.pyramid import Floats
-from labctl.live.spectra import Spectrum
+from labctl.live.plots.axes import LogAxis, ValueAxis
+from labctl.live.plots.curves import CurveBundle
+from labctl.live.plots.plot import Plot
 
 
 class BodePanel(SpectrumPanel):

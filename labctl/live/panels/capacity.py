@@ -9,13 +9,12 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtGui
 
-from labctl.live.charge import HalfCycle
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import ValueAxis
+from labctl.live.model.charge import HalfCycle
+from labctl.live.model.run_model import RunModel
 from labctl.live.panels.base import PlotPanel, Table, muted_label
-from labctl.live.panels.bundle import Curve, CurveBundle, evenly, joined
-from labctl.live.panels.colourbar import ColourBar
-from labctl.live.panels.plot import Plot
+from labctl.live.plots.axes import ValueAxis
+from labctl.live.plots.curves import ColourBar, Curve, CurveBundle, evenly, joined
+from labctl.live.plots.plot import Plot
 from labctl.live.text import grouped
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox

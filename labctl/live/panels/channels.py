@@ -8,11 +8,11 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from labctl.live.pulse import Reading
-from labctl.live.status import STATE_SIGN, STATE_TEXT
+from labctl.live.model.newest import Reading
+from labctl.live.model.status import STATE_SIGN, STATE_TEXT
+from labctl.live.model.watch import ChannelRow
 from labctl.live.text import ampere_parts, volt_parts
 from labctl.live.theme import Theme
-from labctl.live.watch import ChannelRow
 
 _ROW = QtCore.Qt.ItemDataRole.UserRole
 _CHANNEL_HEIGHT, _RUN_HEIGHT, _HEADING_HEIGHT, _MARGIN = 72, 48, 30, 10

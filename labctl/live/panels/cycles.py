@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 
-from labctl.analysis.cycling import CycleResult
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import ValueAxis
+from labctl.analysis.cycling.cycles import CycleResult
+from labctl.live.model.pyramid import Floats
+from labctl.live.model.run_model import RunModel
 from labctl.live.panels.base import PlotPanel, Table, legend_label, muted_label, signed
-from labctl.live.panels.plot import Plot
-from labctl.live.pyramid import Floats
+from labctl.live.plots.axes import ValueAxis
+from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
 
 _MARK_PIXEL, _SMALLEST_MARK_PIXEL = 8, 4

@@ -8,14 +8,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pyqtgraph as pg
 
-from labctl.analysis.differential_capacity import DifferentialCapacity, differential_capacity
-from labctl.live.charge import HalfCycle
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import ValueAxis
+from labctl.analysis.cycling.differential_capacity import DifferentialCapacity, differential_capacity
+from labctl.live.model.charge import HalfCycle
+from labctl.live.model.run_model import RunModel
 from labctl.live.panels.base import Table
-from labctl.live.panels.bundle import Curve, CurveBundle
 from labctl.live.panels.capacity import CyclePanel, with_last_cycle_joined
-from labctl.live.panels.plot import Plot
+from labctl.live.plots.axes import ValueAxis
+from labctl.live.plots.curves import Curve, CurveBundle
+from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox
 

@@ -8,12 +8,11 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtWidgets
 
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import ValueAxis
+from labctl.live.model.run_model import RunModel
 from labctl.live.panels.base import Table, legend_label, signed
-from labctl.live.panels.timeplot import TimePanel, TimePlot, dashed, rows_in_view
+from labctl.live.panels.timeplot import TimePanel, TimePlot, TimeRange, dashed, rows_in_view
+from labctl.live.plots.axes import ValueAxis
 from labctl.live.theme import Theme
-from labctl.live.timerange import TimeRange
 
 _CELSIUS = ("temperature_t1_celsius", "temperature_setpoint_celsius")
 _PASCAL = ("surface_pressure_pa", "applied_pressure_pa", "pressure_setpoint_pa")

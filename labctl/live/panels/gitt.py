@@ -11,18 +11,18 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtWidgets
 
-from labctl.analysis.gitt_records import FLAGS, GittPulse
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import LogAxis, TimeAxis, ValueAxis
+from labctl.analysis.gitt.results import FLAGS, GittPulse
+from labctl.live.model.pyramid import Floats
+from labctl.live.model.run_model import RunModel
 from labctl.live.panels.base import PlotPanel, Table, legend_label, muted_label, signed
-from labctl.live.panels.plot import Plot
-from labctl.live.pyramid import Floats
+from labctl.live.plots.axes import LogAxis, TimeAxis, ValueAxis
+from labctl.live.plots.plot import Plot
 from labctl.live.text import grouped, power_text
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox
 
 if TYPE_CHECKING:  # it takes long to load, and few runs have pulses
-    from labctl.analysis.gitt_stream import FittedPulse
+    from labctl.analysis.gitt.stream import FittedPulse
 
 _MARK_PIXEL, _SAMPLE_PIXEL = 9, 3
 _LN10 = np.log(10.0)

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 
-from labctl.analysis.kramers_kronig import RESIDUAL_LIMIT, KramersKronig
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import LogAxis, ValueAxis
+from labctl.analysis.impedance.kramers_kronig import RESIDUAL_LIMIT, KramersKronig
+from labctl.live.model.pyramid import Floats
+from labctl.live.model.run_model import RunModel
+from labctl.live.model.spectra import Spectrum
+from labctl.live.model.worker import Worker
 from labctl.live.panels.base import Table
-from labctl.live.panels.bundle import Curve, CurveBundle
-from labctl.live.panels.plot import Plot
 from labctl.live.panels.spectra import SpectrumPanel, log10
-from labctl.live.pyramid import Floats
-from labctl.live.spectra import Spectrum
-from labctl.live.spectrum_view import SpectrumView
+from labctl.live.panels.spectrum_view import SpectrumView
+from labctl.live.plots.axes import LogAxis, ValueAxis
+from labctl.live.plots.curves import Curve, CurveBundle
+from labctl.live.plots.plot import Plot
 from labctl.live.text import si_parts
 from labctl.live.theme import Theme
-from labctl.live.work import Worker
 
 _TESTED = 5  # the newest spectra of those that are shown: a test takes some 20 ms
 _PERCENT = 100.0

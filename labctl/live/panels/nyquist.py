@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import ValueAxis
-from labctl.live.panels.bundle import CurveBundle
-from labctl.live.panels.plot import Plot
+from labctl.live.model.pyramid import Floats
+from labctl.live.model.run_model import RunModel
+from labctl.live.model.spectra import Spectrum
 from labctl.live.panels.spectra import SpectrumPanel
-from labctl.live.pyramid import Floats
-from labctl.live.spectra import Spectrum
+from labctl.live.plots.axes import ValueAxis
+from labctl.live.plots.curves import CurveBundle
+from labctl.live.plots.plot import Plot
 
 _ROOM = 0.06
 

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from PySide6 import QtGui, QtWidgets
 
-from labctl.live.model import RunModel
+from labctl.live.model.pyramid import Floats
+from labctl.live.model.run_model import RunModel
+from labctl.live.model.spectra import Spectrum
 from labctl.live.panels.base import PlotPanel, Table, muted_label
-from labctl.live.panels.bundle import Curve, CurveBundle
-from labctl.live.panels.colourbar import ColourBar
-from labctl.live.panels.crosshair import Reading, nearest_drawn
-from labctl.live.panels.plot import Plot
-from labctl.live.panels.readings import spectrum_reading
-from labctl.live.pyramid import Floats
-from labctl.live.spectra import Spectrum
-from labctl.live.spectrum_view import COLOUR_BY, SHOW, Scale, Selection, SpectrumView
+from labctl.live.panels.spectrum_view import COLOUR_BY, SHOW, Scale, Selection, SpectrumView
+from labctl.live.plots.crosshair import Reading, nearest_drawn
+from labctl.live.plots.curves import ColourBar, Curve, CurveBundle
+from labctl.live.plots.plot import Plot
+from labctl.live.plots.readings import spectrum_reading
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox
 

@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtWidgets
 
-from labctl.live.status import STATE_SIGN, STATE_TEXT, Status, Value
+from labctl.live.model.status import STATE_SIGN, STATE_TEXT, Status, Value
 from labctl.live.theme import Theme
-from labctl.live.widgets import plain_tip
+from labctl.live.widgets import ElidedLabel, _restyle
 
 _BAR_STEPS = 1000
 _VALUE_WIDTH_PIXEL = 145
-
-
-class ElidedLabel(QtWidgets.QLabel):
-    """A label that ends in "…" where there is no room, instead of pushing the window wider."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.setTextFormat(QtCore.Qt.TextFormat.PlainText)  # what comes from documents is never markup
-        self.setObjectName(name)
-        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
-
-    def set_text(self, text: str) -> None:
-        """Show a text; the whole of it is in the tool tip."""
-        if text != self.text():
-            self.setText(text)
-            self.setToolTip(plain_tip(text))
-
-    def paintEvent(self, _: QtGui.QPaintEvent) -> None:  # noqa: N802 - Qt's spelling
-        """Draw what fits."""
-        painter = QtGui.QPainter(self)
-        elide = QtCore.Qt.TextElideMode.ElideRight
-        text = self.fontMetrics().elidedText(self.text(), elide, self.width())
-        painter.drawText(self.rect(), self.alignment() | QtCore.Qt.AlignmentFlag.AlignVCenter, text)
-        painter.end()
-
-
-def _restyle(widget: QtWidgets.QWidget, style: str) -> None:
-    """Set a style sheet if it is another one; setting it costs 0.1 ms even if it is the same."""
-    if widget.styleSheet() != style:
-        widget.setStyleSheet(style)
 
 
 class ValueTile(QtWidgets.QWidget):
@@ -74,7 +44,7 @@ class ValueTile(QtWidgets.QWidget):
 
 
 class StatusPanel(QtWidgets.QFrame):
-    """Everything of `labctl.live.status.Status`, as it stands."""
+    """Everything of `labctl.live.model.status.Status`, as it stands."""
 
     def __init__(self, theme: Theme, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)

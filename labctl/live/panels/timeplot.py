@@ -9,18 +9,88 @@ from math import isfinite
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
-from PySide6 import QtCore, QtGui
+from PySide6 import QtCore, QtGui, QtWidgets
 
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import PlotAxis, TimeAxis
+from labctl.live.model.pyramid import Floats
+from labctl.live.model.run_model import RunModel
+from labctl.live.model.series import Series
 from labctl.live.panels.base import PlotPanel, Table
-from labctl.live.panels.crosshair import Reading
-from labctl.live.panels.plot import Plot
-from labctl.live.panels.readings import sample_reading
-from labctl.live.pyramid import Floats
-from labctl.live.series import Series
+from labctl.live.plots.axes import PlotAxis, TimeAxis
+from labctl.live.plots.crosshair import Reading
+from labctl.live.plots.plot import Plot
+from labctl.live.plots.readings import column_value
 from labctl.live.theme import Theme
-from labctl.live.timerange import TimeRange
+
+
+def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> Reading | None:
+    """The row of a series nearest to a time: time and one value per curve of these plots."""
+    row = series.nearest(second)
+    if row is None:
+        return None
+    instant = float(series.time[row])
+    values, marks = [column_value("test_time_second", instant)], []
+    for plot in plots:
+        for column in plot.columns:
+            number = float(series.values(column)[row])
+            values.append(column_value(column, number, series.peak(column)))
+            if isfinite(number):
+                marks.append((plot, instant, number))
+    return Reading(tuple(values), instant, tuple(marks))
+
+
+_SHORTEST_SPAN_SECOND = 10.0
+_ROOM_AHEAD = 0.05  # share of the view that is left free for what comes, so that the axis moves in steps
+_ROOM_BESIDE = 0.02
+
+
+class TimeRange(QtCore.QObject):
+    """One range (s of elapsed time) for several plots.
+
+    Attributes:
+        following: Whether it keeps the newest data in view.
+        span_second: How much it shows while following; None for the whole run.
+        pointed_second: The time under the pointer, None where it is elsewhere.
+
+    Signals:
+        moved_by_hand: somebody moved or zoomed one of the plots.
+        whole_run_wanted: somebody asked for all of it.
+    """
+
+    moved_by_hand = QtCore.Signal()
+    whole_run_wanted = QtCore.Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.following = True
+        self.span_second: float | None = None
+        self.pointed_second: float | None = None
+        self._pointed_by: QtWidgets.QWidget | None = None
+        self.left, self.right = 0.0, _SHORTEST_SPAN_SECOND
+
+    def keep_in_view(self, begin_second: float, end_second: float) -> None:
+        """While following: show the run, or the newest part of it."""
+        if not self.following:
+            return
+        begin, end = begin_second, end_second
+        span = max(end - begin, _SHORTEST_SPAN_SECOND)
+        if self.span_second is not None:
+            begin, span = max(end - self.span_second, begin), min(self.span_second, span)
+        fits = self.left <= begin and end <= self.right
+        if not fits or (self.right - self.left) > span * (1 + 3 * _ROOM_AHEAD):
+            self.left, self.right = begin - _ROOM_BESIDE * span, begin + span * (1 + _ROOM_AHEAD)
+
+    def set_by_hand(self, left_second: float, right_second: float) -> None:
+        """Show what somebody has moved a plot to."""
+        self.left, self.right = left_second, right_second
+        self.moved_by_hand.emit()
+
+    def point(self, panel: QtWidgets.QWidget, second: float | None) -> None:
+        """Take over what is under the pointer in a panel, None where it is elsewhere."""
+        forgotten = self._pointed_by is not None and not self._pointed_by.isVisible()
+        if second is not None or self._pointed_by is panel or forgotten:
+            self.pointed_second = second
+            self._pointed_by = panel if second is not None else None
+
 
 _DOT_PIXEL = 4
 

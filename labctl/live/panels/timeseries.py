@@ -6,10 +6,10 @@ from typing import Any
 
 import pyqtgraph as pg
 
-from labctl.live.model import RunModel
-from labctl.live.panels.axes import ValueAxis
+from labctl.live.model.run_model import RunModel
 from labctl.live.panels.base import Table
 from labctl.live.panels.timeplot import TimePanel, TimePlot, rows_in_view
+from labctl.live.plots.axes import ValueAxis
 from labctl.live.theme import Theme
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from labctl.analysis.conditions import conditions_of, temperature_celsius, temperature_span_kelvin
-from labctl.analysis.tables import RunTables
-from labctl.config import load_cell, packaged_config
+from labctl.documents import RunTables
+from labctl.records.cell import load_cell
+from labctl.records.station import packaged_config
 
 
 def run(environment=None, **start):

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from labctl.analysis.dcir import TIMES_SECOND, analyze_dcir
-from labctl.analysis.dcir_text import dcir_table
-from labctl.analysis.tables import tables
+from labctl.analysis.dcir import TIMES_SECOND, analyze_dcir, dcir_table
+from labctl.documents import tables
 from tests.labctl.analysis.conftest import STEPS, TIMESERIES, steps_row, timeseries_page
 
 PULSE_TIMES = np.concatenate((np.arange(0.1, 10.05, 0.1), np.arange(10.5, 30.1, 0.5)))

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labctl.analysis.ici import analyze_ici
-from labctl.analysis.ici_records import FLAGS
-from labctl.analysis.tables import tables
-from labctl.config import load_cell, packaged_config
+from labctl.analysis.ici import FLAGS, analyze_ici
+from labctl.documents import tables
+from labctl.records.cell import load_cell
+from labctl.records.station import packaged_config
 
 INTERRUPTED = {"tau": 300.0, "rest": 10.0, "pulses": 16}
 

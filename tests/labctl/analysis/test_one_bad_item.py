@@ -12,24 +12,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labctl.analysis.circuit import fit_circuit
-from labctl.analysis.conductivity import analyze_conductivity
-from labctl.analysis.conductivity_text import conductivity_table
+from labctl.analysis.conduction.conductivity import analyze_conductivity, conductivity_table
+from labctl.analysis.conduction.polarization import analyze_polarization, polarization_table
+from labctl.analysis.conduction.tortuosity import analyze_tortuosity, tortuosity_table
 from labctl.analysis.dcir import analyze_dcir
-from labctl.analysis.gitt import analyze_run
+from labctl.analysis.gitt.analysis import analyze_run
 from labctl.analysis.ici import analyze_ici
-from labctl.analysis.impedance import analyze_impedance, stays_open
-from labctl.analysis.impedance_text import impedance_table, polarization_table, tortuosity_table
-from labctl.analysis.starting_values import distribution
-from labctl.analysis.steady_state import analyze_polarization
-from labctl.analysis.tables import RunTables, tables
-from labctl.analysis.tortuosity import analyze_tortuosity
-from labctl.cell import Cell
+from labctl.analysis.impedance.analysis import analyze_impedance, impedance_table, stays_open
+from labctl.analysis.impedance.circuit import fit_circuit
+from labctl.analysis.impedance.starting_values import distribution
 from labctl.commands.analyze import analyze_stored
-from labctl.config import load_cell, packaged_config
+from labctl.documents import RunTables, tables
 from labctl.importers.run_writer import write_run
 from labctl.importers.streams import ImportedStreams
-from tests.labctl.analysis.synthetic_spectra import Complexes, Floats, arc, frequencies, noisy
+from labctl.records.cell import Cell, load_cell
+from labctl.records.station import packaged_config
+from tests.labctl.analysis.impedance.synthetic_spectra import Complexes, Floats, arc, frequencies, noisy
 from tests.labctl.analysis.test_result_widths import printed
 
 FREQUENCY = frequencies(1e6, 1e-1)

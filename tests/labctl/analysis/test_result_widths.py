@@ -16,28 +16,26 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from labctl.analysis.arrhenius import ArrheniusFit
-from labctl.analysis.circuit import fit_circuit
-from labctl.analysis.conductivity_records import ConductivityAnalysis, ConductivityPoint
-from labctl.analysis.conductivity_text import conductivity_table
-from labctl.analysis.cycling_records import CycleResult, CyclingAnalysis
-from labctl.analysis.cycling_text import cycling_table
-from labctl.analysis.dcir import DcirAnalysis, DcPulse
-from labctl.analysis.dcir_text import dcir_table
-from labctl.analysis.gitt_records import GittAnalysis, GittPulse
-from labctl.analysis.gitt_text import result_table
-from labctl.analysis.ici_records import IciAnalysis, Interruption
-from labctl.analysis.ici_text import ici_table
-from labctl.analysis.impedance import ImpedanceAnalysis, SpectrumResult
-from labctl.analysis.impedance_text import impedance_table, polarization_table, tortuosity_table
-from labctl.analysis.kramers_kronig import linear_kk
-from labctl.analysis.pressure_law import PressureLaw
-from labctl.analysis.spectra import Spectrum
-from labctl.analysis.steady_state import PolarizationAnalysis, SteadyHold
-from labctl.analysis.tortuosity import TortuosityAnalysis, TortuosityPoint
-from labctl.commands.common import show
+from labctl.analysis.conduction.arrhenius import ArrheniusFit
+from labctl.analysis.conduction.conductivity import (
+    ConductivityAnalysis,
+    ConductivityPoint,
+    conductivity_table,
+)
+from labctl.analysis.conduction.polarization import PolarizationAnalysis, SteadyHold, polarization_table
+from labctl.analysis.conduction.pressure_law import PressureLaw
+from labctl.analysis.conduction.tortuosity import TortuosityAnalysis, TortuosityPoint, tortuosity_table
+from labctl.analysis.cycling.cycles import CycleResult, CyclingAnalysis, cycling_table
+from labctl.analysis.dcir import DcirAnalysis, DcPulse, dcir_table
+from labctl.analysis.gitt.results import GittAnalysis, GittPulse, result_table
+from labctl.analysis.ici import IciAnalysis, Interruption, ici_table
+from labctl.analysis.impedance.analysis import ImpedanceAnalysis, SpectrumResult, impedance_table
+from labctl.analysis.impedance.circuit import fit_circuit
+from labctl.analysis.impedance.kramers_kronig import linear_kk
+from labctl.analysis.impedance.spectra import Spectrum
+from labctl.commands.chosen import show
 from labctl.number_table import NumberTable
-from tests.labctl.analysis.synthetic_spectra import arc, frequencies, noisy
+from tests.labctl.analysis.impedance.synthetic_spectra import arc, frequencies, noisy
 
 WIDTHS = (60, 80, 120)
 WIDE = 1000

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from devices.techniques import ConstantCurrent, Impedance, OpenCircuit, Sampling
-from labctl.analysis.tables import RunTables, tables
-from labctl.config import load_cell, load_station, packaged_config
+from devices.core.techniques import ConstantCurrent, Impedance, OpenCircuit, Sampling
+from labctl.documents import RunTables, tables
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station, packaged_config
 from labctl.session import open_session
-from labctl.store.client import Store
-from plans.execute import run_protocol
-from plans.protocol import Gapless, Loop, Mark, Protocol
+from labctl.store.client.store import Store
+from plans.executor.measurement import run_protocol
+from plans.protocol.protocol import Gapless, Loop, Mark, Protocol
 
 RELAXATION = Sampling.staged((0.2, 10), (5, None))
 CAMPAIGN = "campaign 7/b"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from labctl.export.bdf_terms import TERMS
+from labctl.bdf import TERMS
 from labctl.export.run import export_run
 from tests.labctl.export.conftest import Measured
 

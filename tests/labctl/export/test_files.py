@@ -82,7 +82,7 @@ def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
 def test_a_file_too_large_for_the_disk_leaves_nothing_behind(measured: Measured, tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from labctl.export.run import export_run; from labctl.store.client import Store\n"
+        "from labctl.export.run import export_run; from labctl.store.client.store import Store\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))\n"
         "export_run(Store(Path(sys.argv[1])), 'last', 'bdf', Path(sys.argv[2]))\n"

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labctl.analysis.gitt import analyze_run
-from labctl.analysis.tables import tables
+from labctl.analysis.gitt.analysis import analyze_run
+from labctl.documents import tables
 from labctl.errors import ConfigurationError
 from labctl.export.run import export_run
 from labctl.importers.run import import_file
-from labctl.store.client import Store
+from labctl.store.client.store import Store
 from tests.labctl.export.conftest import Measured
 
 

@@ -11,12 +11,12 @@ import event_model
 import numpy as np
 import pytest
 
-from labctl.analysis.gitt import analyze_run
-from labctl.analysis.tables import RunTables, tables
+from labctl.analysis.gitt.analysis import analyze_run
+from labctl.documents import RunTables, tables
 from labctl.errors import ConfigurationError
 from labctl.export.run import export_run
 from labctl.importers.run import Imported, import_file
-from labctl.store.client import Store
+from labctl.store.client.store import Store
 from tests.labctl.export.conftest import Measured
 
 

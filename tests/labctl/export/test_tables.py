@@ -18,7 +18,7 @@ from labctl.export.excel import ExcelFile
 from labctl.export.hdf5 import Hdf5File
 from labctl.export.metadata import run_metadata
 from labctl.export.run import export_run
-from labctl.store.client import Store
+from labctl.store.client.store import Store
 from tests.labctl.export.conftest import Measured
 from tests.labctl.export.long_run import write_long_run
 

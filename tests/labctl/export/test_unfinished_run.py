@@ -12,8 +12,8 @@ import pytest
 
 from labctl.export.content import read_content
 from labctl.export.run import export_run
-from labctl.journal import Journal
-from labctl.store.client import Store
+from labctl.journal.writer import Journal
+from labctl.store.client.store import Store
 from tests.labctl.export.conftest import Measured
 
 Document = tuple[str, dict[str, Any]]

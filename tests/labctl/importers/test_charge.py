@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labctl.analysis.cycling import analyze_cycles
-from labctl.analysis.tables import RunTables
+from labctl.analysis.cycling.cycles import analyze_cycles
+from labctl.documents import RunTables
 from labctl.importers.rows import FileRows
 from labctl.importers.run import import_file
 from labctl.importers.streams import ImportedStreams, streams_of
 from labctl.importers.timeline import LATE_ROWS
-from labctl.journal_reader import follow
-from labctl.live.charge import ChargeCounter
+from labctl.journal.reader import follow
+from labctl.live.model.charge import ChargeCounter
 from tests.labctl.importers.test_timeline import rows_of
 
 CURRENT = 1e-3

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from labctl.errors import ConfigurationError
 from labctl.importers.bdf import read_bdf
-from labctl.importers.biologic_mpt import read_mpt
-from labctl.importers.column_map import ColumnMap
-from labctl.importers.generic_csv import read_csv
+from labctl.importers.biologic.mpt import read_mpt
+from labctl.importers.generic_csv import ColumnMap, read_csv
 from labctl.importers.rows import FileRows
 from labctl.importers.streams import streams_of
-from labctl.records import load_record
+from labctl.records.loader import load_record
 from tests.labctl.importers.damage import FILES
 
 NO_DIGITS = bytes(set(range(256)) - set(b"0123456789+-.,eE\t;\n\r \"'"))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from labctl.export.bdf_terms import ENVIRONMENT
+from labctl.bdf import ENVIRONMENT
 from labctl.export.run import FORMATS
-from labctl.importers.column_map import ColumnMap
+from labctl.importers.generic_csv import ColumnMap
 from labctl.importers.run import import_file
-from labctl.records import load_record, validate_record
+from labctl.records.loader import load_record, validate_record
 
 HOW_TO = Path(__file__).parents[3] / "docs/how-to"
 PAGE = (HOW_TO / "exchange-data.md").read_text(encoding="utf-8")

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from labctl.errors import ConfigurationError
-from labctl.importers.column_map import ColumnMap
-from labctl.importers.generic_csv import read_csv
+from labctl.importers.generic_csv import ColumnMap, read_csv
 from labctl.importers.rows import FileRows
 from labctl.importers.streams import streams_of
-from labctl.records import load_record, validate_record
+from labctl.records.loader import load_record, validate_record
 from tests.labctl.importers.damage import FILES, changed
 
 PLAIN = {

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labctl.analysis.gitt import analyze_run
-from labctl.analysis.sphere import pulse_response, rest_response
-from labctl.analysis.tables import RunTables, tables
-from labctl.config import load_cell, packaged_config
+from labctl.analysis.gitt.analysis import analyze_run
+from labctl.analysis.sphere_diffusion import pulse_response, rest_response
+from labctl.documents import RunTables, tables
 from labctl.errors import ConfigurationError
 from labctl.importers.run import import_file
-from labctl.runs import list_runs
-from labctl.store.client import Store
+from labctl.records.cell import load_cell
+from labctl.records.station import packaged_config
+from labctl.runs.listing import list_runs
+from labctl.store.client.store import Store
 from tests.labctl.importers.damage import FILES, changed
 
 CELL = load_cell(packaged_config("cells/bare-ncm.yaml"))

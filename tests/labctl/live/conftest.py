@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PySide6 import QtCore, QtWidgets
 
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
 
 Document = tuple[str, dict[str, Any]]
 BEGAN = 1_800_000_000.0
@@ -298,9 +298,9 @@ def make_rate_test() -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def shared_window(qapp: Any) -> Iterator[Any]:
     """A window that does all work at once, and its controller; made once, for that takes half a second."""
-    from labctl.live.controller import ReplayController
     from labctl.live.theme import DARK
-    from labctl.live.window import LiveWindow
+    from labctl.live.window.controller import ReplayController
+    from labctl.live.window.live_window import LiveWindow
 
     class Growing(ReplayController):
         """More may come until the stop document has."""

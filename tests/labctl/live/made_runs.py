@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from devices.columns import ENVIRONMENT, IMPEDANCE, STEPS, TIMESERIES, ColumnSpec
+from labctl.schema import ENVIRONMENT, IMPEDANCE, STEPS, TIMESERIES, ColumnSpec
 
 Document = tuple[str, dict[str, Any]]
 Complexes = npt.NDArray[np.complex128]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labctl.journal import Journal
+from labctl.journal.writer import Journal
 from tests.labctl.live.made_runs import MadeRun, impedance_of
 
 TICKS_PER_SECOND = 10

@@ -17,7 +17,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from labctl.errors import ConfigurationError, LabctlError
 from labctl.live.app import has_screen, run_live, run_replay, save_screenshot
 from labctl.live.theme import DARK, LIGHT
-from labctl.live.window import LiveWindow
+from labctl.live.window.live_window import LiveWindow
 
 
 def picture(path: Path) -> np.ndarray:
@@ -149,7 +149,7 @@ def test_a_process_without_a_screen_makes_a_picture_and_ends_clean(
     directory = write_run(tmp_path, make_gitt(2).documents())
     script = f"""
 import pathlib, os
-from labctl.journal import follow
+from labctl.journal.writer import follow
 from labctl.live.app import run_live, save_screenshot
 for number in range(2):
     documents = follow(pathlib.Path({str(directory)!r}), live=False)

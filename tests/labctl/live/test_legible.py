@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labctl.live.panels.axes import LogAxis, ValueAxis
+from labctl.live.plots.axes import LogAxis, ValueAxis
 from tests.labctl.live.made_runs import MadeRun
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PySide6 import QtWidgets
 
-from labctl.journal import Journal
-from labctl.live.controller import FollowController
+from labctl.journal.writer import Journal
 from labctl.live.theme import DARK
-from labctl.live.window import LiveWindow
-from labctl.recovery import recover
+from labctl.live.window.controller import FollowController
+from labctl.live.window.live_window import LiveWindow
+from labctl.runs.recovery import recover
 from tests.labctl.live.made_runs import MadeRun, cycling, impedance_of
 
 CURRENT, IMPEDANCE, REST = ({"kind": kind} for kind in ("constant_current", "impedance", "open_circuit"))
@@ -33,7 +33,7 @@ def open_journal(qtbot: Any, tmp_path: Path) -> Any:
             journal(name, doc)
         journal.close()
         before(tmp_path)
-        from labctl.live.watch import look
+        from labctl.live.model.watch import look
 
         window = LiveWindow(DARK, threaded=False)
         qtbot.addWidget(window)

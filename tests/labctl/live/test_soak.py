@@ -37,7 +37,7 @@ LAYOUT = """
 import sys
 from PySide6 import QtCore, QtWidgets
 from labctl.live.theme import DARK
-from labctl.live.window import LiveWindow
+from labctl.live.window.live_window import LiveWindow
 application = QtWidgets.QApplication([])
 kept = QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope
 settings = QtCore.QSettings(*kept, "labctl", "live")

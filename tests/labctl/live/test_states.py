@@ -8,16 +8,16 @@ from typing import Any
 
 from bluesky.utils import RunEngineInterrupted
 
-from devices.techniques import ConstantCurrent, Sampling
-from labctl.journal import follow
-from labctl.live.model import RunModel
-from labctl.live.pulse import Pulse
-from labctl.live.status import State, describe
-from labctl.live.watch import state_now
-from labctl.runs import summary_of
+from devices.core.techniques import ConstantCurrent, Sampling
+from labctl.journal.reader import follow
+from labctl.live.model.newest import Pulse
+from labctl.live.model.run_model import RunModel
+from labctl.live.model.status import State, describe
+from labctl.live.model.watch import state_now
+from labctl.runs.listing import summary_of
 from labctl.session import Session
-from plans.execute import run_protocol
-from plans.protocol import Protocol
+from plans.executor.measurement import run_protocol
+from plans.protocol.protocol import Protocol
 from tests.helpers import wait_until
 
 SPEED = 100.0

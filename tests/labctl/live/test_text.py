@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from labctl.live.plots.timescale import multiples, time_scale
 from labctl.live.text import ampere_parts, clock_text, si_parts, si_prefix, volt_parts
-from labctl.live.timescale import multiples, time_scale
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import event_model
 import numpy as np
 import pytest
 
-from labctl.journal import Journal
-from labctl.store.client import Store
-from labctl.store.service import stop_service
+from labctl.journal.writer import Journal
+from labctl.store.client.store import Store
+from labctl.store.server.service import stop_service
 
 FLOATS = ("test_time_second", "voltage_volt")
 

@@ -1,0 +1,1 @@
+"""Alicat PC and PCD pressure controllers."""

@@ -1,0 +1,1 @@
+"""What drivers are made of, and what plans may ask of a device."""

@@ -1,0 +1,1 @@
+"""Eurotherm 3200 series temperature controllers."""

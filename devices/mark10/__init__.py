@@ -1,0 +1,1 @@
+"""Mark-10 force gauges as load cells."""

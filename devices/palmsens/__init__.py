@@ -1,0 +1,1 @@
+"""PalmSens EmStat4 and EmStat Pico potentiostats."""

@@ -1,0 +1,1 @@
+"""The heated die under stack pressure, made of instruments."""

@@ -1,0 +1,1 @@
+"""The emulated Alicat PCD and its gas line."""

@@ -1,0 +1,1 @@
+"""The simulated bench as a whole: its process, its control port, and the way in."""

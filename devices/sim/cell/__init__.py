@@ -1,0 +1,1 @@
+"""The simulated cells and what surrounds them."""

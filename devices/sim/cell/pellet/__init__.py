@@ -1,0 +1,1 @@
+"""The simulated all-solid-state pellet: its physics in virtual time."""

@@ -1,0 +1,1 @@
+"""The emulated Eurotherm 3200."""

@@ -1,0 +1,1 @@
+"""The emulated Mark-10 gauge."""

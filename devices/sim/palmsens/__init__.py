@@ -1,0 +1,1 @@
+"""The emulated PalmSens EmStat4 HR."""

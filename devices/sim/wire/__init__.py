@@ -1,0 +1,1 @@
+"""How an emulated instrument is reached, and the faults of its line."""

@@ -1,0 +1,1 @@
+"""Conduction of ions and electrons through electrolyte and composite."""

@@ -1,0 +1,1 @@
+"""Cycling data, cycle by cycle."""

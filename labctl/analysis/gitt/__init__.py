@@ -1,0 +1,1 @@
+"""Galvanostatic intermittent titration (GITT)."""

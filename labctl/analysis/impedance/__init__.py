@@ -1,0 +1,1 @@
+"""Impedance spectra and the circuits that are fitted to them."""

@@ -1,0 +1,1 @@
+"""Text exports of BioLogic's EC-Lab and BT-Lab."""

@@ -1,0 +1,1 @@
+"""The journal: every document of a run, written once and never lost."""

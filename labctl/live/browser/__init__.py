@@ -1,0 +1,1 @@
+"""Stored runs, found and compared."""

@@ -1,0 +1,1 @@
+"""What the live window shows, without a user interface."""

@@ -1,0 +1,1 @@
+"""The live window itself and what feeds it."""

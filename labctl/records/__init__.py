@@ -1,0 +1,1 @@
+"""The records that a person writes: cells, stations, limits."""

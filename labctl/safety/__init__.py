@@ -1,1 +1,0 @@
-"""Safety: limits today; interlock and guard have their own modules."""

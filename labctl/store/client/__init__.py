@@ -1,0 +1,1 @@
+"""Reading stored runs, and comparing them with their journals."""

@@ -1,0 +1,1 @@
+"""The store's service process and what it serves."""

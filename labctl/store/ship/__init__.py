@@ -1,0 +1,1 @@
+"""From journals into Tiled."""

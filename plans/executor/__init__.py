@@ -1,0 +1,1 @@
+"""Checks, estimates, runs and resumes a protocol."""

@@ -1,0 +1,1 @@
+"""A measurement as data, and its files."""

@@ -1,0 +1,1 @@
+"""Protocols in the form of aurora-unicycler."""
