@@ -154,7 +154,7 @@ def test_damaged_lines_are_skipped_and_the_rest_arrives(
     lines = path.read_bytes().splitlines(keepends=True)
     lines[3] = lines[3].replace(b'"seq_num":[11', b'"seq_num":[12')
     path.write_bytes(b"".join(lines))
-    run.directory.rename(next((served.data_directory / "runs").glob("*")) / run.uid)
+    run.directory.rename(next((served.data_directory / "runs").glob("*-*-*")) / run.uid)
     assert served.wait_until_shipped(run.uid, 20)
     assert stored(served, run.uid) == [*range(1, 11), *range(21, 41)]
 
