@@ -17,6 +17,7 @@ from labctl.export.metadata import flattened
 
 SHEET_ROWS = 1_048_576  # what a worksheet of the format holds, its heading included
 _CELL_LETTERS = 32_767  # what a cell of the format holds
+_TITLE_LETTERS, _NO_TITLE = 31, re.compile(r"[\x00-\x1f\[\]:*?/\\']")  # of a sheet
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # not allowed in XML
 
 
@@ -51,7 +52,10 @@ class ExcelFile:
 
     def _next_sheet(self, names: Sequence[str]) -> None:
         self._number += 1
-        title = self._title if self._number == 1 else f"{self._title} {self._number}"
+        plain = _NO_TITLE.sub("-", self._title)
+        title = (
+            plain[:_TITLE_LETTERS] if self._number == 1 else f"{plain[: _TITLE_LETTERS - 4]} {self._number}"
+        )
         self._sheet = self._book.create_sheet(title)
         self._sheet.freeze_panes = "A2"
         self._sheet.append([_text(self._sheet, name) for name in names])

@@ -34,6 +34,11 @@ def file_stem(start: dict[str, Any]) -> str:
     )
 
 
+def safe_part(text: str) -> str:
+    """A name from a document as a part of a file's name: no separators, never empty."""
+    return _safe(text) or "unnamed"
+
+
 def _safe(text: str) -> str:
     return _UNSAFE.sub("-", text)[:_LONGEST_PART].strip("-.")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from labctl.errors import ConfigurationError
 from labctl.export.content import SAMPLES, RunContent, read_content
-from labctl.export.files import file_stem, refuse_existing, written_whole
+from labctl.export.files import file_stem, refuse_existing, safe_part, written_whole
 from labctl.export.metadata import metadata_json, run_metadata
 from labctl.export.spectra import spectra
 from labctl.store.client.store import Store
@@ -122,7 +122,7 @@ class _Export:
                     file.write(table)
                     self._on_rows(table.num_rows)
         for stream in small_streams(self._content):
-            with self._new(f".{stream}.csv") as path, CsvFile(path) as file:
+            with self._new(f".{safe_part(stream)}.csv") as path, CsvFile(path) as file:
                 file.write(stream_table(self._content, stream))
         self._spectra()
         self._text(".metadata.json", metadata_json(self._record))

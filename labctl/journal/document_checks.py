@@ -60,7 +60,7 @@ _OF_START: dict[str, tuple[Accepts, str]] = {
     "cell": (_is_text_or_mapping, "a cell's record or id"),
     "station": (_is_text_or_mapping, "a station's record or name"),
     "devices": (_is_mapping_of_mappings, "a mapping of roles to instruments"),
-    "protocol": _MAPPING,
+    "protocol": (lambda value: isinstance(value, str | dict | list), "a protocol"),
     "limits": _MAPPING,
     "versions": _MAPPING,
     "estimate": _MAPPING,
@@ -217,10 +217,7 @@ def _check_event(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> 
     _require(_is_number(doc.get("time")), f"event: time {_short(doc.get('time'))} is no number")
     data = _rows_of("event", doc, columns)
     for key, accepts in (columns or {}).items():
-        _require(
-            accepts([data[key]]),
-            f"event: {_short(key)} = {_short(data[key])} is not what its descriptor says",
-        )
+        _require(accepts([data[key]]), f"column {key}: {_short(data[key])} is not what its descriptor says")
 
 
 def _check_page(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> None:
@@ -238,7 +235,7 @@ def _check_page(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> N
                     f"event page: {_short(key)} must be a list of {count} values, one for each row"
                 )
     for key, accepts in (columns or {}).items():
-        _require(accepts(data[key]), f"event page: values of {_short(key)} are not what its descriptor says")
+        _require(accepts(data[key]), f"column {key}: its values are not what its descriptor says")
 
 
 def _rows_of(what: str, doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> dict[str, Any]:

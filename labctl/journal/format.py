@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,15 @@ _TORN = "not a whole journal line (no CRC at its end)"
 
 @dataclass(frozen=True)
 class Damage:
-    """A stretch of a journal that cannot be read: where it begins, and why."""
+    """A stretch of a journal that cannot be read: where it begins, and why.
+
+    `document` is its name and content where the line is whole, but holds what no reader can rely on.
+    """
 
     file: Path
     offset_byte: int
     reason: str
+    document: tuple[str, dict[str, Any]] | None = field(default=None, repr=False)
 
     @property
     def is_torn(self) -> bool:

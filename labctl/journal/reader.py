@@ -209,15 +209,18 @@ class Tail:
                 self._report(found)
                 continue
             file, offset, line = found
+            document = None
             try:
                 record = decode(line)
+                document = record["name"], record["doc"]
                 taken_out = self._check.check(record["name"], record["doc"])
                 self._restorer.restore(record["name"], record["doc"], line)
             except ValueError as error:
-                self._report(Damage(file, offset, str(error)))
+                self._report(Damage(file, offset, str(error), document))
                 continue
             except (TypeError, AttributeError, KeyError, RecursionError) as error:
-                self._report(Damage(file, offset, f"not a document as Bluesky makes them: {error}"))
+                reason = f"not a document as Bluesky makes them: {error}"
+                self._report(Damage(file, offset, reason, document))
                 continue
             for told in taken_out:
                 self._report(Damage(file, offset, told))

@@ -5,7 +5,6 @@ Nothing here is lost, the journal has it all; the file tells a person what a rea
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
@@ -53,8 +52,12 @@ def all_letters(directory: Path) -> dict[str, list[Letter]]:
 
 def _lines(path: Path) -> Iterator[bytes]:
     """One after the other: whole pages may have been refused, for days."""
-    with contextlib.suppress(FileNotFoundError), open_regular(path, follow=False) as file:
-        yield from io.BufferedReader(file)
+    try:
+        file = open_regular(path, follow=False)
+    except FileNotFoundError:
+        return
+    with io.BufferedReader(file) as lines:
+        yield from lines
 
 
 class DeadLetters:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from tiled.client.container import Container
 
+from labctl.journal.format import Damage
 from labctl.journal.reader import Tail
 from labctl.store.rejections import DeadLetters
 from labctl.store.ship.nodes import RefusedError, RunNode
 from labctl.store.ship.stream_shipper import APPEND_ROWS, StreamShipper
 
+_log = logging.getLogger(__name__)
 State = Literal["running", "interrupted", "complete"]
 _EXTERNAL = ("resource", "datum", "datum_page", "stream_resource", "stream_datum")
 
@@ -29,7 +32,7 @@ class RunShipper:
     def __init__(self, root: Container, directory: Path, letters_directory: Path) -> None:
         self._root = root
         self.uid = directory.name
-        self._tail = Tail(directory)
+        self._tail = Tail(directory, self._damaged)
         self._documents: Iterator[tuple[str, dict[str, Any]]] | None = None
         self._unfinished: tuple[str, dict[str, Any]] | None = None
         self._letters = DeadLetters(letters_directory, self.uid)
@@ -88,6 +91,11 @@ class RunShipper:
                 self.close()
                 return True
         return False
+
+    def _damaged(self, damage: Damage) -> None:
+        _log.warning("journal damaged, stretch skipped: %s", damage)
+        if damage.document is not None:
+            self._letters.add(damage.reason, *damage.document)
 
     def _take(self, name: str, doc: dict[str, Any]) -> None:
         """Take in a document; may be called again with the same one after an UnavailableError."""

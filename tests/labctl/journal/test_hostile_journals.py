@@ -213,3 +213,19 @@ def test_an_odd_document_is_named_with_file_and_byte(
     assert [(d.file, d.offset_byte) for d in damage] == [(path, len(lines_of(records[:at])))]
     assert reason in damage[0].reason
     said_by_all(tmp_path, forged, beside, capsys)
+
+
+def test_a_stream_named_as_a_path_is_exported_within_its_directory(
+    measured: list[Path], tmp_path: Path
+) -> None:
+    records = records_of(measured[0] / "journal-0000.jsonl")
+    for record in records:
+        if record["name"] == "descriptor" and record["doc"]["name"] == "steps":
+            record["doc"]["name"] = "/../../[*]: a name that is much longer than a sheet may have"
+    run = placed(tmp_path / "data", measured[0], records)
+    output = tmp_path / "deep" / "er" / "out"
+    for form in FORMATS:
+        export_runs([run.name], tmp_path / "data", format=form, output=output, campaign=None, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "deep"}
+    assert [path.name for path in (tmp_path / "deep" / "er").iterdir()] == ["out"]
+    assert [path for path in output.iterdir() if path.is_dir()] == []

@@ -156,8 +156,10 @@ class MadeRun:
     def alarm(self, test_time_second: float, kind: str, action: str = "circuit opened") -> None:
         """One alarm."""
         if not self._rows["alarms"]:
+            numbers = {key: {"dtype": "number"} for key in ("test_time_second", "value", "limit")}
+            keys = numbers | {key: {"dtype": "string"} for key in ("kind", "source", "action")}
             self.documents.append(
-                ("descriptor", {"uid": f"{self.uid}-alarms", "name": "alarms", "data_keys": {}})
+                ("descriptor", {"uid": f"{self.uid}-alarms", "name": "alarms", "data_keys": keys})
             )
         self._rows["alarms"] += 1
         data = {"test_time_second": test_time_second, "kind": kind, "source": "cycler", "action": action}
@@ -168,7 +170,9 @@ class MadeRun:
             "time": self.wall,
             "data": data,
         }
-        self.documents.append(("event", event | {"uid": str(uuid.uuid4()), "timestamps": {}, "filled": {}}))
+        stamps = dict.fromkeys(data, self.wall)
+        event |= {"uid": str(uuid.uuid4()), "timestamps": stamps, "filled": {}}
+        self.documents.append(("event", event))
 
     def stop(self, exit_status: str = "success", reason: str = "") -> list[Document]:
         """End it; all documents."""
