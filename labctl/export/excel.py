@@ -69,6 +69,9 @@ class ExcelFile:
     ) -> None:
         if error is None:
             self._book.save(self._path)
+        else:
+            for sheet in self._book.worksheets:  # each ends its XML now, not when it is collected
+                sheet.close()
         self._book.close()
 
 

@@ -20,7 +20,8 @@ import sys, time
 from pathlib import Path
 real, shift, jumps = time.time, [0.0], sys.argv[2] == "jumps"
 time.time = lambda: real() + shift[0]  # before anybody has taken the name
-from labctl.records.station import load_cell, load_station, packaged_config
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station, packaged_config
 from labctl.plugins import load_plan
 from labctl.session import open_session
 def jump(name, doc):

@@ -195,7 +195,7 @@ def folder(path: Path) -> Iterator[Path]:
 
 READERS = {
     "station": "from labctl.records.station import load_station as f",
-    "cell": "from labctl.records.station import load_cell as f",
+    "cell": "from labctl.records.cell import load_cell as f",
     "protocol": "from plans.protocol.files import load_protocol as f",
     "import": "import labctl.importers.run as r; f = lambda p: r.import_file(p, p + '-data')",
     "journal": "import labctl.runs.listing as r; f = lambda p: r.list_runs(p + '-data')",

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from devices.core.techniques import ConstantCurrent, Sampling
+from labctl.commands.interrupt import EndRequest
 from labctl.commands.run import run_measurement, run_plan
 from labctl.records.cell import Cell
 from labctl.records.station import load_station, packaged_config
@@ -46,7 +47,7 @@ def test_a_failed_run_says_whether_the_circuit_was_seen_to_be_open(
 
     disturbing = in_background(disturb)
     try:
-        assert run_measurement(session, measurement) == 1
+        assert run_measurement(session, measurement, EndRequest()) == 1
     finally:
         stop_service(session.data_directory)
     disturbing.join(10)
@@ -69,11 +70,13 @@ def test_a_protocol_of_another_cell_is_told_in_a_dry_run_and_before_a_run(
     )
     save_protocol(protocol, tmp_path / "charge.json")
     name = str(tmp_path / "charge.json")
-    assert run_plan(name, None, None, [], tmp_path / "data", dry_run=True, fresh=False) == 0
+    asked = run_plan(name, None, None, [], tmp_path / "data", EndRequest(), dry_run=True, fresh=False)
+    assert asked == 0
     assert f"  remark      {words}\n" in capsys.readouterr().out
     session = open_sim()
     try:
-        assert run_measurement(session, run_protocol(session.cycler, protocol, cell=session.cell)) == 0
+        measurement = run_protocol(session.cycler, protocol, cell=session.cell)
+        assert run_measurement(session, measurement, EndRequest()) == 0
     finally:
         stop_service(session.data_directory)
     assert capsys.readouterr().err.startswith(f"note: {words}\n")

@@ -13,6 +13,7 @@ import pytest
 
 from labctl.commands.analyze import analyze_stored
 from labctl.commands.exchange import export_runs
+from labctl.commands.interrupt import EndRequest
 from labctl.commands.resume import resume_run
 from labctl.commands.runs import recover_runs, show_run, show_runs
 from labctl.errors import LabctlError
@@ -92,7 +93,7 @@ def commands(data: Path, run: Path, whole: Path) -> dict[str, Callable[[], objec
         "analyze --json": lambda: analyze_stored(uid, data, as_json=True),
         "live": lambda: live(run),
         "verify": lambda: verify(run, whole),
-        "resume": lambda: resume_run(uid, None, data, dry_run=True, auto=False),
+        "resume": lambda: resume_run(uid, None, data, EndRequest(), dry_run=True, auto=False),
         **exports,
         "recover": lambda: recover_runs(data),
     }

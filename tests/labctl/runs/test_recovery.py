@@ -135,7 +135,7 @@ def test_a_torn_last_line_is_skipped_in_silence_and_stays_when_the_run_is_closed
 UNWRITABLE = """
 import resource, sys
 from pathlib import Path
-from labctl.journal.writer import recover
+from labctl.runs.recovery import recover
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 recover(Path(sys.argv[1]))
 """
