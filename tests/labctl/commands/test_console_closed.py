@@ -67,7 +67,7 @@ def assert_ended_in_order(place: Place, asked: float, reason: str) -> None:
     place.assert_lets_go()
 
 
-@pytest.mark.parametrize("hang_up", ["SIG_DFL", "SIG_IGN"])
+@pytest.mark.parametrize("hang_up", ["SIG_DFL", pytest.param("SIG_IGN", marks=pytest.mark.slow)])
 def test_a_closed_terminal_ends_the_run_and_the_console(place: Place, hang_up: str) -> None:
     """By the kernel's SIGHUP, or by the end of the terminal where that is ignored."""
     console = Console(place, hang_up=hang_up)
@@ -77,7 +77,7 @@ def test_a_closed_terminal_ends_the_run_and_the_console(place: Place, hang_up: s
     assert_ended_in_order(place, closed, CLOSED)
 
 
-@pytest.mark.parametrize("hang_up", ["SIG_DFL", "SIG_IGN"])
+@pytest.mark.parametrize("hang_up", ["SIG_DFL", pytest.param("SIG_IGN", marks=pytest.mark.slow)])
 def test_a_paused_run_is_ended_by_a_closed_terminal(place: Place, hang_up: str) -> None:
     console = Console(place, hang_up=hang_up)
     console.run()
@@ -88,6 +88,7 @@ def test_a_paused_run_is_ended_by_a_closed_terminal(place: Place, hang_up: str) 
     assert_ended_in_order(place, asked, CLOSED)
 
 
+@pytest.mark.slow
 def test_a_console_without_a_run_ends_with_its_terminal(place: Place) -> None:
     console = Console(place)
     console.close()
@@ -95,6 +96,7 @@ def test_a_console_without_a_run_ends_with_its_terminal(place: Place) -> None:
     assert not place.stop_documents()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [(TERM,), (HUP, TERM)])
 def test_a_storm_of_signals_ends_the_run_and_the_console_once(place: Place, numbers: tuple[int, ...]) -> None:
     console = Console(place)

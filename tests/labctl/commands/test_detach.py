@@ -70,6 +70,7 @@ def test_it_goes_on_by_itself_and_ends_by_a_signal(place: Place) -> None:
     assert "ended early: aborted by SIGTERM" in log.read_text()
 
 
+@pytest.mark.slow
 def test_it_outlives_the_terminal_it_was_started_at(place: Place) -> None:
     ours, theirs = os.openpty()
     process = place.start(*RUN, terminal=theirs, controlling=True)
@@ -97,6 +98,7 @@ def test_what_is_wrong_is_refused_in_the_foreground_and_nothing_begins(place: Pl
     assert not run_directories(place.data)
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_begin_says_why(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"socket://127.0.0.1:{listener.getsockname()[1]}"
@@ -110,6 +112,7 @@ def test_a_run_that_does_not_begin_says_why(place: Place) -> None:
     assert not run_directories(place.data)
 
 
+@pytest.mark.slow
 def test_control_c_before_it_has_begun_ends_both(place: Place) -> None:
     process = place.start(*RUN)
     wait_until(lambda: any((place.data / "logs").glob("*.log")), 60)
@@ -123,6 +126,7 @@ def test_control_c_before_it_has_begun_ends_both(place: Place) -> None:
     place.assert_lets_go()
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_in_the_background(place: Place) -> None:
     process = place.start_gitt()
     process.send_signal(TERM)

@@ -189,6 +189,7 @@ def test_a_run_that_was_stopped_by_sigstop_is_woken_to_end_in_order(place: Place
     assert circuit(bench) == [True, False]
 
 
+@pytest.mark.slow
 def test_who_does_not_answer_is_killed_and_the_instrument_taken_over(place: Place) -> None:
     arguments = [str(each) for each in (place.station, CELL, place.protocol, place.data)]
     process = place.start(sys.executable, "-c", DEAF, *arguments)
@@ -240,6 +241,7 @@ def test_current_that_a_killed_run_has_left_on_is_ended_and_counted_later(
     assert bench.cell_state()["charge_ah"] == pytest.approx(0.14e-3, rel=0.02)
 
 
+@pytest.mark.slow
 def test_what_could_not_be_done_is_said(place: Place) -> None:
     process = place.start_run()
     bench = place.in_mid_step(process)

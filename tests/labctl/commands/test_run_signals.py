@@ -59,7 +59,7 @@ def test_a_storm_before_the_run_begins_ends_it_in_order(place: Place, delay_seco
     place.assert_lets_go()
 
 
-@pytest.mark.parametrize("numbers", [(TERM, INT), (INT,)])
+@pytest.mark.parametrize("numbers", [(TERM, INT), pytest.param((INT,), marks=pytest.mark.slow)])
 def test_a_storm_in_a_pulse_changes_nothing_after_its_first_signal(
     place: Place, numbers: tuple[signal.Signals, ...]
 ) -> None:
@@ -110,6 +110,7 @@ def test_a_closed_terminal_aborts_the_run(place: Place) -> None:
     assert_ended_in_order(place, closed, "aborted by SIGHUP")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [TERM, INT])
 @pytest.mark.parametrize("controlling", [True, False])
 def test_a_run_that_outlives_its_terminal_can_be_stopped(
@@ -129,6 +130,7 @@ def test_a_run_that_outlives_its_terminal_can_be_stopped(
     assert_ended_in_order(place, first_signal, f"aborted by {number.name}")
 
 
+@pytest.mark.slow
 def test_a_run_whose_pipes_are_closed_can_be_stopped(place: Place) -> None:
     process = place.start_gitt()
     assert process.stdout is not None
@@ -141,6 +143,7 @@ def test_a_run_whose_pipes_are_closed_can_be_stopped(place: Place) -> None:
     assert_ended_in_order(place, first_signal, "aborted by SIGTERM")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", ["terminal", "pipes"])
 def test_a_run_that_nobody_can_read_any_more_finishes_as_ever(place: Place, outputs: str) -> None:
     ours, theirs = os.openpty()
@@ -156,6 +159,7 @@ def test_a_run_that_nobody_can_read_any_more_finishes_as_ever(place: Place, outp
     place.assert_lets_go()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_started_without_outputs_can_be_stopped(place: Place) -> None:
     """`labctl run ... <&- >&- 2>&-`: the journal must not become one of them either."""
     shell = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
@@ -166,6 +170,7 @@ def test_a_run_that_was_started_without_outputs_can_be_stopped(place: Place) -> 
     assert_ended_in_order(place, first_signal, "aborted by SIGTERM")
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_while_its_terminal_stands_still(place: Place) -> None:
     """Nobody reads the terminal, as after Ctrl-S: its buffer fills up, and what prints waits."""
     ours, theirs = os.openpty()
@@ -201,6 +206,7 @@ def test_a_run_under_nohup_finishes_after_its_terminal_was_closed(place: Place) 
     place.assert_lets_go()
 
 
+@pytest.mark.slow
 def test_a_run_under_nohup_is_stopped_by_a_signal(place: Place) -> None:
     ours, theirs = os.openpty()
     process = place.start_gitt(terminal=theirs, controlling=True, before=("nohup",))
@@ -215,6 +221,7 @@ def test_a_run_under_nohup_is_stopped_by_a_signal(place: Place) -> None:
     assert_ended_in_order(place, first_signal, "aborted by SIGTERM")
 
 
+@pytest.mark.slow
 def test_a_demo_is_ended_in_order_too(place: Place) -> None:
     process = place.start("demo", "--no-window", "--pulses", "60", stdout=subprocess.DEVNULL)
     wait_until(lambda: bool(run_directories(place.data)), 60)
