@@ -127,7 +127,7 @@ def events(count: int, at_half: Callable[[], Any] = lambda: None) -> Body:
 
 def reading() -> RowDevice:
     """A device with one row of `timeseries` to read."""
-    row = row_device("timeseries", TIMESERIES)
+    row = row_device(TIMESERIES)
     row.fill(dict(zip(COLUMNS, point(1), strict=True)))
     return row
 

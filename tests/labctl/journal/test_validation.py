@@ -36,7 +36,7 @@ COMPILED = {kind: CompiledValidator(stock) for kind, stock in STOCK.items()}
 
 def real_documents() -> list[tuple[str, dict[str, Any]]]:
     """One document of each kind that a run emits, with a cell record and a NaN in them."""
-    documents, row = Documents(), row_device("steps", STEPS)
+    documents, row = Documents(), row_device(STEPS)
     values: dict[str, Any] = {"float": float("nan"), "integer": 1, "string": "rest"}
     row.fill({spec.name: values[spec.kind] for spec in STEPS})
     flyer = DirectCurrentFlyer("", name="cycler_dc")
