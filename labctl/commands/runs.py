@@ -188,7 +188,7 @@ def recover_runs(data: Path | None) -> int:
     """Close interrupted runs with a stop document of their own."""
     closed = recover(existing_data(data))
     for run in closed:
-        write(f"run {run.uid} closed with {run.num_events.get('timeseries', 0)} samples")
+        write(f"run {run.uid} closed with {run.num_events.get(TIMESERIES.name, 0)} samples")
     write(f"{len(closed)} interrupted run(s) closed")
     if closed:
         write("the instrument may still be running the last program: `labctl off STATION` ends it")

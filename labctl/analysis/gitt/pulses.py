@@ -121,7 +121,7 @@ def _reason_to_skip(rows: dict[int, StepRow], samples: dict[int, Segment], count
         if row is None or row[STEP_TYPE] != "rest":
             return f"no rest directly {word} it"
         if row[END_REASON] not in _REST_ENDS:
-            return f"the rest {word} it ended by {row['end_reason']}, not by time or drift"
+            return f"the rest {word} it ended by {row[END_REASON]}, not by time or drift"
     few = [c for c in (count - 1, count, count + 1) if len(_times(samples, c)) < _FEWEST_SAMPLES]
     return f"fewer than {_FEWEST_SAMPLES} valid samples in step {few[0]}" if few else None
 
