@@ -106,7 +106,8 @@ def pages(count: int) -> Body:
         yield from bps.declare_stream(flyer, name="timeseries", collect=True)  # type: ignore[arg-type]
         for page in range(count):
             for number in range(page * LARGEST_PAGE_ROW, (page + 1) * LARGEST_PAGE_ROW):
-                flyer.rows.append(point(number), 1.7e9 + number * 0.01)
+                row = dict(zip(COLUMNS, point(number), strict=True))
+                flyer.rows.append(row, 1.7e9 + number * 0.01)
             yield from bps.collect(flyer, name="timeseries", return_payload=False)  # type: ignore[arg-type]
 
     return body
@@ -127,7 +128,7 @@ def events(count: int, at_half: Callable[[], Any] = lambda: None) -> Body:
 
 def reading() -> RowDevice:
     """A device with one row of `timeseries` to read."""
-    row = row_device("timeseries", TIMESERIES)
+    row = row_device(TIMESERIES)
     row.fill(dict(zip(COLUMNS, point(1), strict=True)))
     return row
 

@@ -8,11 +8,24 @@ preferred labels, units are fixed, current > 0 charges, the imaginary impedance 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+
+from labctl.schema import (
+    APPLIED_PRESSURE,
+    COLUMNS,
+    CURRENT,
+    CYCLE_COUNT,
+    STATUS,
+    STEP_COUNT,
+    STEP_TIME,
+    STEP_TYPE,
+    SURFACE_PRESSURE,
+    TEST_TIME,
+    VOLTAGE,
+    Kind,
+)
 
 ONTOLOGY = "https://w3id.org/battery-data-alliance/ontology/battery-data-format"
 ONTOLOGY_VERSION = "1.2.0"
-Kind = Literal["float", "integer", "string"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +46,10 @@ class Term:
         return f"{ONTOLOGY}#{self.name}" if self.in_format else None
 
 
-REQUIRED = ("test_time_second", "voltage_volt", "current_ampere")
+REQUIRED = (TEST_TIME, VOLTAGE, CURRENT)
 TEMPERATURES = tuple(f"temperature_t{n}_celsius" for n in range(1, 6))
-PRESSURES = ("applied_pressure_pa", "surface_pressure_pa")
-ENVIRONMENT = (
+PRESSURES = (APPLIED_PRESSURE, SURFACE_PRESSURE)
+ENVIRONMENT_COLUMNS = (
     *TEMPERATURES,
     "surface_temperature_celsius",
     "ambient_temperature_celsius",
@@ -44,15 +57,22 @@ ENVIRONMENT = (
     "ambient_pressure_pa",
 )
 
+
+def _term(column: str, label: str, *, in_format: bool = True) -> Term:
+    """A quantity that is a column of our own streams."""
+    spec = COLUMNS[column]
+    return Term(column, label, spec.units, spec.description, spec.kind, in_format=in_format)
+
+
 _ALL = (
-    Term("test_time_second", "Test Time / s", "s", "elapsed time since the start of the run"),
-    Term("voltage_volt", "Voltage / V", "V", "voltage between the terminals of the cell"),
-    Term("current_ampere", "Current / A", "A", "current; positive charges the cell"),
+    _term(TEST_TIME, "Test Time / s"),
+    _term(VOLTAGE, "Voltage / V"),
+    _term(CURRENT, "Current / A"),
     Term("unix_time_second", "Unix Time / s", "s", "when the sample reached the computer, since 1970 UTC"),
-    Term("cycle_count", "Cycle Count / 1", "1", "cycle, as marked in the protocol", "integer"),
-    Term("step_count", "Step Count / 1", "1", "number of the step, counted through the run", "integer"),
-    Term("step_time_second", "Step Time / s", "s", "elapsed time since the start of the step"),
-    Term("step_type", "Step Type", "", "rest, cc_charge, cc_discharge, cv_charge or cv_discharge", "string"),
+    _term(CYCLE_COUNT, "Cycle Count / 1"),
+    _term(STEP_COUNT, "Step Count / 1"),
+    _term(STEP_TIME, "Step Time / s"),
+    _term(STEP_TYPE, "Step Type"),
     *(
         Term(
             name,
@@ -70,17 +90,10 @@ _ALL = (
         "temperature of the cell's surface",
     ),
     Term("ambient_temperature_celsius", "Ambient Temperature / degC", "degC", "temperature around the cell"),
-    Term("applied_pressure_pa", "Applied Pressure / Pa", "Pa", "stack pressure by the actuator"),
-    Term("surface_pressure_pa", "Surface Pressure / Pa", "Pa", "stack pressure by the load cell"),
+    _term(APPLIED_PRESSURE, "Applied Pressure / Pa"),
+    _term(SURFACE_PRESSURE, "Surface Pressure / Pa"),
     Term("ambient_pressure_pa", "Ambient Pressure / Pa", "Pa", "air pressure around the cell"),
-    Term(
-        "status",
-        "Status / 1",
-        "1",
-        "the instrument's own; 65536: a value is missing; 0 is good",
-        "integer",
-        in_format=False,
-    ),
+    _term(STATUS, "Status / 1", in_format=False),
 )
 TERMS = {term.name: term for term in _ALL}
 SAMPLE_ORDER = tuple(TERMS)  # of the columns of an exported file

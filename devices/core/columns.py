@@ -1,4 +1,4 @@
-"""Columns of the streams: BDF names, types and units, in one place, and the ophyd signal that carries one."""
+"""The ophyd signal that carries a column of a stream, and the device that carries a row of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ophyd import Component, Device, Signal
 
-from labctl.schema import ColumnSpec
+from labctl.schema import ColumnSpec, Stream
 
 NO_VALUE = 1 << 16
 """Bit of every `status` column: a value of this row is missing, its column is NaN.
@@ -41,21 +41,21 @@ class Column(Signal):
 class RowDevice(Device):
     """One row at a time; `fill` it, then read it into its stream."""
 
-    specs: tuple[ColumnSpec, ...] = ()
+    stream: Stream
 
     def __init__(self, *, name: str) -> None:
         super().__init__("", name=name)
-        for spec in self.specs:
+        for spec in self.stream:
             getattr(self, spec.name).name = spec.name
 
     def fill(self, row: Mapping[str, Any]) -> None:
         """Take over the values of all columns."""
-        for spec in self.specs:
+        for spec in self.stream:
             getattr(self, spec.name).put(row[spec.name])
 
 
-def row_device(name: str, specs: tuple[ColumnSpec, ...]) -> RowDevice:
-    """The row of a stream with these columns."""
-    parts: dict[str, Any] = {spec.name: Component(Column, spec=spec, kind="normal") for spec in specs}
-    kind = type(f"{name.capitalize()}Row", (RowDevice,), {"specs": specs, **parts})
-    return kind(name=name)
+def row_device(stream: Stream) -> RowDevice:
+    """The row of a stream, named like it."""
+    parts: dict[str, Any] = {spec.name: Component(Column, spec=spec, kind="normal") for spec in stream}
+    kind = type(f"{stream.name.capitalize()}Row", (RowDevice,), {"stream": stream, **parts})
+    return kind(name=stream.name)

@@ -9,7 +9,7 @@ from ophyd import Device
 from ophyd.status import DeviceStatus
 
 from devices.core.program import RowBuffer
-from labctl.schema import IMPEDANCE, TIMESERIES, ColumnSpec
+from labctl.schema import IMPEDANCE, TIMESERIES, Stream
 
 
 class ProgramOwner(Protocol):
@@ -27,15 +27,15 @@ class ProgramOwner(Protocol):
 class StreamFlyer(Device):
     """One stream of a cycler. It acts on nothing but the cycler's program."""
 
-    columns: tuple[ColumnSpec, ...] = ()
+    stream: Stream
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.rows = RowBuffer(self.columns)
+        self.rows = RowBuffer(self.stream)
 
     def describe_collect(self) -> dict[str, Any]:
         """Data keys: BDF names, types and units."""
-        return {spec.name: spec.data_key(f"labctl:{self.name}") for spec in self.columns}
+        return {spec.name: spec.data_key(f"labctl:{self.name}") for spec in self.stream}
 
     def kickoff(self) -> DeviceStatus:
         """Start the program the cycler was prepared with."""
@@ -66,10 +66,10 @@ class StreamFlyer(Device):
 class DirectCurrentFlyer(StreamFlyer):
     """The `timeseries` stream."""
 
-    columns = TIMESERIES
+    stream = TIMESERIES
 
 
 class ImpedanceFlyer(StreamFlyer):
     """The `impedance` stream, one row per frequency."""
 
-    columns = IMPEDANCE
+    stream = IMPEDANCE

@@ -23,9 +23,14 @@ from devices.press.stack_pressure import StackPressure
 from labctl.clock import Clock, MonotonicClock
 from labctl.errors import ConfigurationError, DeviceError, ProtocolError
 from labctl.records.limits import Limits
-from labctl.schema import ENVIRONMENT
-
-_COLUMN = {spec.name: spec for spec in ENVIRONMENT}
+from labctl.schema import (
+    APPLIED_PRESSURE,
+    COLUMNS,
+    PRESSURE_SETPOINT,
+    SURFACE_PRESSURE,
+    TEMPERATURE,
+    TEMPERATURE_SETPOINT,
+)
 
 
 class HeatedPressureCell(Device):
@@ -57,15 +62,13 @@ class HeatedPressureCell(Device):
         options: of an ophyd device: name.
     """
 
-    temperature_t1_celsius = Component(
-        Column, spec=_COLUMN["temperature_t1_celsius"], value=nan, kind="hinted"
-    )
+    temperature_t1_celsius = Component(Column, spec=COLUMNS[TEMPERATURE], value=nan, kind="hinted")
     temperature_setpoint_celsius = Component(
-        Column, spec=_COLUMN["temperature_setpoint_celsius"], value=nan, kind="normal"
+        Column, spec=COLUMNS[TEMPERATURE_SETPOINT], value=nan, kind="normal"
     )
-    applied_pressure_pa = Component(Column, spec=_COLUMN["applied_pressure_pa"], value=nan, kind="normal")
-    pressure_setpoint_pa = Component(Column, spec=_COLUMN["pressure_setpoint_pa"], value=nan, kind="normal")
-    surface_pressure_pa = Component(Column, spec=_COLUMN["surface_pressure_pa"], value=nan, kind="hinted")
+    applied_pressure_pa = Component(Column, spec=COLUMNS[APPLIED_PRESSURE], value=nan, kind="normal")
+    pressure_setpoint_pa = Component(Column, spec=COLUMNS[PRESSURE_SETPOINT], value=nan, kind="normal")
+    surface_pressure_pa = Component(Column, spec=COLUMNS[SURFACE_PRESSURE], value=nan, kind="hinted")
 
     def __init__(
         self,
@@ -161,11 +164,11 @@ class HeatedPressureCell(Device):
         """
         heat = self.temperature.latest()
         return {
-            "temperature_t1_celsius": nan if heat is None else heat.temperature_celsius,
-            "temperature_setpoint_celsius": nan if heat is None else heat.setpoint_celsius,
-            "applied_pressure_pa": self.pressure.applied_pa,
-            "pressure_setpoint_pa": self.pressure.setpoint_pa,
-            "surface_pressure_pa": self.pressure.position,
+            TEMPERATURE: nan if heat is None else heat.temperature_celsius,
+            TEMPERATURE_SETPOINT: nan if heat is None else heat.setpoint_celsius,
+            APPLIED_PRESSURE: self.pressure.applied_pa,
+            PRESSURE_SETPOINT: self.pressure.setpoint_pa,
+            SURFACE_PRESSURE: self.pressure.position,
         }
 
     def read(self) -> Any:

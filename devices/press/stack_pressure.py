@@ -22,7 +22,7 @@ from devices.press.drive import PressureDrive
 from devices.press.geometry import Press, PressureOptions
 from labctl.clock import Clock, MonotonicClock
 from labctl.errors import DeviceError, InstrumentError, LabctlError, ProtocolError
-from labctl.schema import ColumnSpec
+from labctl.schema import COLUMNS, SURFACE_PRESSURE
 
 _TIMEOUT_BASE_SECOND = 300.0
 
@@ -42,9 +42,7 @@ class StackPressure(Device):
         options: of an ophyd device.
     """
 
-    readback = Component(
-        Column, spec=ColumnSpec("surface_pressure_pa", "float", "Pa"), value=nan, kind="hinted"
-    )
+    readback = Component(Column, spec=COLUMNS[SURFACE_PRESSURE], value=nan, kind="hinted")
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from labctl.documents import RunTables
 from labctl.records.cell import Cell
+from labctl.schema import ENVIRONMENT, SURFACE_PRESSURE, TEMPERATURE, TEST_TIME
 
 
 def recorded_cell(start: dict[str, Any]) -> Cell | None:
@@ -23,21 +24,21 @@ def recorded_cell(start: dict[str, Any]) -> Cell | None:
 
 def temperature_span_kelvin(tables: RunTables, begin_second: float, end_second: float) -> float:
     """Highest minus lowest temperature between two test times (s); NaN where it was not measured."""
-    environment = tables.stream("environment")
-    if "temperature_t1_celsius" not in environment:
+    environment = tables.stream(ENVIRONMENT.name)
+    if TEMPERATURE not in environment:
         return nan
-    time = environment["test_time_second"]
-    celsius = environment["temperature_t1_celsius"][(time >= begin_second) & (time <= end_second)]
+    time = environment[TEST_TIME]
+    celsius = environment[TEMPERATURE][(time >= begin_second) & (time <= end_second)]
     celsius = celsius[np.isfinite(celsius)]
     return float(np.ptp(celsius)) if celsius.size else nan
 
 
 def temperature_celsius(tables: RunTables, begin_second: float, end_second: float) -> float:
     """Mean temperature between two test times (s), or the last before them; NaN where it was not measured."""
-    environment = tables.stream("environment")
-    if "temperature_t1_celsius" not in environment:
+    environment = tables.stream(ENVIRONMENT.name)
+    if TEMPERATURE not in environment:
         return nan
-    time, celsius = environment["test_time_second"], environment["temperature_t1_celsius"]
+    time, celsius = environment[TEST_TIME], environment[TEMPERATURE]
     known = np.isfinite(celsius)
     within = known & (time >= begin_second) & (time <= end_second)
     if within.any():
@@ -88,13 +89,13 @@ class Conditions:
 
 def conditions_of(tables: RunTables) -> Conditions:
     """The conditions of a whole run, from its start document and its `environment`."""
-    cell, environment = recorded_cell(tables.start), tables.stream("environment")
+    cell, environment = recorded_cell(tables.start), tables.stream(ENVIRONMENT.name)
     active = None if cell is None else cell.active_material
     given = tables.start.get("plan_parameters")
     asked = {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else {}
     return Conditions(
-        temperature_celsius=_extent(environment.get("temperature_t1_celsius")),
-        stack_pressure_pa=_extent(environment.get("surface_pressure_pa")),
+        temperature_celsius=_extent(environment.get(TEMPERATURE)),
+        stack_pressure_pa=_extent(environment.get(SURFACE_PRESSURE)),
         stack_pressure_recorded_pa=None if cell is None else cell.stack_pressure_mpa * 1e6,
         area_m2=None if cell is None else cell.area_m2,
         active_material=None if active is None else active.name,

@@ -30,6 +30,7 @@ from labctl.analysis.step_samples import (
 )
 from labctl.documents import RunTables
 from labctl.records.cell import Cell
+from labctl.schema import END_REASON, PROTOCOL_STEP, START_TEST_TIME, STEP_COUNT, STEP_TYPE
 
 TIMES_SECOND = (0.1, 1.0, 10.0, 30.0)
 _NEAR = 0.05  # a sample further than this share of its time from the wanted time is not taken for it
@@ -125,11 +126,11 @@ def analyze_dcir(tables: RunTables, cell: Cell | None = None) -> DcirAnalysis:
 
 def _is_pulse(rows: dict[int, StepRow], count: int) -> bool:
     row, before = rows[count], rows.get(count - 1)
-    if before is None or before["step_type"] != "rest":
+    if before is None or before[STEP_TYPE] != "rest":
         return False
-    program, _, _ = str(row["protocol_step"]).rpartition(".")
-    with_rest = program != "" and program == str(before["protocol_step"]).rpartition(".")[0]
-    return with_rest and row["step_type"] in ("cc_charge", "cc_discharge")
+    program, _, _ = str(row[PROTOCOL_STEP]).rpartition(".")
+    with_rest = program != "" and program == str(before[PROTOCOL_STEP]).rpartition(".")[0]
+    return with_rest and row[STEP_TYPE] in ("cc_charge", "cc_discharge")
 
 
 def _samples(samples: dict[int, Segment], count: int) -> int:
@@ -140,7 +141,7 @@ def _pulse(
     tables: RunTables, row: StepRow, before: Segment, during: Segment, net_charge_ah: float
 ) -> DcPulse:
     rest_volt, drift = _rest_end(before)
-    begin, length = float(row["start_test_time_second"]), duration_second(row)
+    begin, length = float(row[START_TEST_TIME]), duration_second(row)
     ampere = float(np.median(during.current_ampere))
     if ampere == 0:
         raise ValueError("no current flowed in most of its samples")
@@ -148,12 +149,12 @@ def _pulse(
     spread = float(np.ptp(np.percentile(during.current_ampere, (5, 95))))
     raised = {
         "drift": abs(drift) * length > _DRIFT_SHARE * float(response[-1]),
-        "cut_short": row["end_reason"] not in ("time", "charge"),
+        "cut_short": row[END_REASON] not in ("time", "charge"),
         "current_off": spread > 0.01 * abs(ampere),
     }
     return DcPulse(
-        step_count=int(row["step_count"]),
-        direction="charge" if row["step_type"] == "cc_charge" else "discharge",
+        step_count=int(row[STEP_COUNT]),
+        direction="charge" if row[STEP_TYPE] == "cc_charge" else "discharge",
         start_test_time_second=begin,
         pulse_second=length,
         current_ampere=ampere,

@@ -45,6 +45,7 @@ from labctl.analysis.step_samples import (
 )
 from labctl.documents import RunTables
 from labctl.records.cell import Cell
+from labctl.schema import START_TEST_TIME, STEP_TYPE
 
 FLAGS: dict[str, str] = {
     "not_steady": "the current had flowed for less than 0.15 R^2/D since the last rest: the concentration "
@@ -275,9 +276,9 @@ def analyze_ici(tables: RunTables, cell: Cell | None = None) -> IciAnalysis:
 
 def _is_pause(rows: dict[int, StepRow], count: int) -> bool:
     before = rows.get(count - 1)
-    after_current = before is not None and before["step_type"] in ("cc_charge", "cc_discharge")
+    after_current = before is not None and before[STEP_TYPE] in ("cc_charge", "cc_discharge")
     row = rows[count]
-    return after_current and row["step_type"] == "rest" and duration_second(row) <= _LONGEST_PAUSE_SECOND
+    return after_current and row[STEP_TYPE] == "rest" and duration_second(row) <= _LONGEST_PAUSE_SECOND
 
 
 def _too_few(samples: dict[int, Segment], count: int) -> str | None:
@@ -309,7 +310,7 @@ def _interruption(
         index=index,
         step_count=count,
         direction=_direction(rows[count - 1]),
-        start_test_time_second=float(rows[count]["start_test_time_second"]),
+        start_test_time_second=float(rows[count][START_TEST_TIME]),
         current_second=duration_second(rows[count - 1]),
         pause_second=duration_second(rows[count]),
         current_ampere=ampere,
@@ -327,7 +328,7 @@ def _interruption(
 
 
 def _direction(row: StepRow) -> Literal["charge", "discharge"]:
-    return "charge" if row["step_type"] == "cc_charge" else "discharge"
+    return "charge" if row[STEP_TYPE] == "cc_charge" else "discharge"
 
 
 def _end_of_current(current: Segment, length_second: float) -> _Line:
@@ -362,7 +363,7 @@ def _stretches(found: list[Interruption], rows: dict[int, StepRow]) -> list[list
     stretch, of = 0, dict[int, int]()
     last: str | None = None
     for count, row in rows.items():
-        if row["step_type"] in ("cc_charge", "cc_discharge"):
+        if row[STEP_TYPE] in ("cc_charge", "cc_discharge"):
             stretch += _direction(row) != last
             last = _direction(row)
         elif count not in pauses:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from labctl.commands.chosen import chosen_data, show, write_json
 from labctl.errors import ConfigurationError
+from labctl.schema import CYCLE_COUNT, IMPEDANCE, STEP_COUNT, STEPS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,13 +67,13 @@ def _quiet_arithmetic() -> Iterator[None]:
 
 def _other(run: RunTables) -> Callable[[RunTables], Analysis] | None:
     """The analysis of a run by a plan that has none of its own, by what is in it."""
-    has_spectra = bool(len(run.stream("impedance").get("step_count", ())))
+    has_spectra = bool(len(run.stream(IMPEDANCE.name).get(STEP_COUNT, ())))
     if "imported" in run.start:
-        pulsed = len(run.stream("steps").get("step_count", ())) > 1
+        pulsed = len(run.stream(STEPS.name).get(STEP_COUNT, ())) > 1
         return _impedance if has_spectra and not pulsed else _gitt
     if has_spectra:
         return _impedance
-    cycles = run.stream("steps").get("cycle_count", ())
+    cycles = run.stream(STEPS.name).get(CYCLE_COUNT, ())
     return _cycling if len(cycles) and int(max(cycles)) > 0 else None
 
 

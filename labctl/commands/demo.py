@@ -21,6 +21,7 @@ from labctl.live.app import has_screen, save_screenshot
 from labctl.plugins import load_plan
 from labctl.records.cell import load_cell
 from labctl.records.station import load_station, packaged_config
+from labctl.schema import TEST_TIME, TIMESERIES
 from labctl.session import open_session
 from labctl.store.server.service import ensure_service
 
@@ -76,7 +77,7 @@ def _print_result(data: Path, uid: str, run_directory: Path, wall_second: float,
 
     content = tables(follow(run_directory, live=False))
     result: Any = analyze_run(content)
-    times = content.streams["timeseries"]["test_time_second"]
+    times = content.streams[TIMESERIES.name][TEST_TIME]
     ensure_service(data)
     shipped = Store(data).wait_until_shipped(uid, _SHIPPED_WITHIN_SECOND)
     table = Table(show_header=False, box=None)

@@ -17,6 +17,20 @@ from labctl.printable import printable
 from labctl.runs.query import RunQuery, parse_time
 from labctl.runs.recovery import recover
 from labctl.runs.summary import RunSummary
+from labctl.schema import (
+    CYCLE_COUNT,
+    END_REASON,
+    END_TEST_TIME,
+    END_VOLTAGE,
+    PROTOCOL_STEP,
+    STEP_CHARGING_CAPACITY,
+    STEP_COUNT,
+    STEP_DISCHARGING_CAPACITY,
+    STEP_TYPE,
+    STEPS,
+    TEST_TIME,
+    TIMESERIES,
+)
 from labctl.store.client.store import Store
 
 
@@ -106,7 +120,7 @@ def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
         run = store.summary(reference)
         content = tables(store.documents(run.uid))
     if as_json:
-        steps = {name: column.tolist() for name, column in content.streams.get("steps", {}).items()}
+        steps = {name: column.tolist() for name, column in content.streams.get(STEPS.name, {}).items()}
         write_json({"summary": _plain(run), "start": content.start, "stop": content.stop, "steps": steps})
         return 0
     show(_header(run, content))
@@ -119,7 +133,7 @@ def show_run(reference: str, data: Path | None, *, as_json: bool) -> int:
 
 def _header(run: RunSummary, content: RunTables) -> Table:
     cycler = (content.start.get("devices") or {}).get("cycler", {})
-    times = content.streams.get("timeseries", {}).get("test_time_second")
+    times = content.streams.get(TIMESERIES.name, {}).get(TEST_TIME)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -143,25 +157,25 @@ def _header(run: RunSummary, content: RunTables) -> Table:
 
 
 _COLUMNS = (
-    ("#", "step_count", "{:.0f}"),
-    ("step", "protocol_step", "{}"),
-    ("type", "step_type", "{}"),
-    ("cycle", "cycle_count", "{:.0f}"),
-    ("until\nh", "end_test_time_second", "{:.3f}"),
-    ("in\nµAh", "step_charging_capacity_ah", "{:.3f}"),
-    ("out\nµAh", "step_discharging_capacity_ah", "{:.3f}"),
-    ("end\nV", "end_voltage_volt", "{:.4f}"),
-    ("ended by", "end_reason", "{}"),
+    ("#", STEP_COUNT, "{:.0f}"),
+    ("step", PROTOCOL_STEP, "{}"),
+    ("type", STEP_TYPE, "{}"),
+    ("cycle", CYCLE_COUNT, "{:.0f}"),
+    ("until\nh", END_TEST_TIME, "{:.3f}"),
+    ("in\nµAh", STEP_CHARGING_CAPACITY, "{:.3f}"),
+    ("out\nµAh", STEP_DISCHARGING_CAPACITY, "{:.3f}"),
+    ("end\nV", END_VOLTAGE, "{:.4f}"),
+    ("ended by", END_REASON, "{}"),
 )
 _SCALE = {
-    "end_test_time_second": 1 / 3600,
-    "step_charging_capacity_ah": 1e6,
-    "step_discharging_capacity_ah": 1e6,
+    END_TEST_TIME: 1 / 3600,
+    STEP_CHARGING_CAPACITY: 1e6,
+    STEP_DISCHARGING_CAPACITY: 1e6,
 }
 
 
 def _steps_table(content: RunTables) -> NumberTable:
-    steps = content.stream("steps")
+    steps = content.stream(STEPS.name)
     columns = {
         heading: [form.format(value * _SCALE.get(name, 1)) for value in steps.get(name, ())]
         for heading, name, form in _COLUMNS
@@ -174,7 +188,7 @@ def recover_runs(data: Path | None) -> int:
     """Close interrupted runs with a stop document of their own."""
     closed = recover(existing_data(data))
     for run in closed:
-        write(f"run {run.uid} closed with {run.num_events.get('timeseries', 0)} samples")
+        write(f"run {run.uid} closed with {run.num_events.get(TIMESERIES.name, 0)} samples")
     write(f"{len(closed)} interrupted run(s) closed")
     if closed:
         write("the instrument may still be running the last program: `labctl off STATION` ends it")

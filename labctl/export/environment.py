@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labctl.bdf import ENVIRONMENT
+from labctl.bdf import ENVIRONMENT_COLUMNS
+from labctl.schema import TEST_TIME
 
 Array = NDArray[np.float64]
 NEAR_SECOND = 60.0  # readings closer together than this are always joined by a line
@@ -30,14 +31,16 @@ class EnvironmentReadings:
     @classmethod
     def from_columns(cls, stream: Mapping[str, NDArray]) -> EnvironmentReadings:
         """From the columns of the stream; empty if the run has none."""
-        time = np.asarray(stream.get("test_time_second", ()), dtype=np.float64)
+        time = np.asarray(stream.get(TEST_TIME, ()), dtype=np.float64)
         order = np.argsort(time, kind="stable")
         order = order[np.isfinite(time[order])]
         time = time[order]
         spacing = np.diff(time)
         usual = float(np.median(spacing)) if spacing.size else 0.0
         columns = {
-            name: np.asarray(stream[name], np.float64)[order] for name in ENVIRONMENT if name in stream
+            name: np.asarray(stream[name], np.float64)[order]
+            for name in ENVIRONMENT_COLUMNS
+            if name in stream
         }
         return cls(time, columns, max(NEAR_SECOND, NEAR_SPACINGS * usual))
 

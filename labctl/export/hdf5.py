@@ -15,12 +15,21 @@ from labctl.bdf import TERMS
 from labctl.errors import LabctlError
 from labctl.export.content import SAMPLES, RunContent
 from labctl.export.metadata import metadata_json
+from labctl.schema import (
+    ENVIRONMENT,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    IMPEDANCE,
+    TEMPERATURE,
+    TEST_TIME,
+    VOLTAGE,
+)
 from labctl.version import __version__
 
 _SIGNAL = {
-    SAMPLES: ("voltage_volt", "test_time_second"),
-    "impedance": ("imaginary_impedance_ohm", "frequency_hertz"),
-    "environment": ("temperature_t1_celsius", "test_time_second"),
+    SAMPLES: (VOLTAGE, TEST_TIME),
+    IMPEDANCE.name: (IMAGINARY_IMPEDANCE, FREQUENCY),
+    ENVIRONMENT.name: (TEMPERATURE, TEST_TIME),
 }
 _CHUNK_ROWS = 8192
 _TEXT = h5py.string_dtype("utf-8")
@@ -40,7 +49,7 @@ class Hdf5File:
             {"NX_class": "NXroot", "default": "entry", "creator": f"labctl {__version__}"}
         )
         self._entry = _group(self._file, "entry", "NXentry")
-        self._entry.attrs["default"] = SAMPLES if content.sample_count else "impedance"
+        self._entry.attrs["default"] = SAMPLES if content.sample_count else IMPEDANCE.name
         self._describe(record)
 
     def _describe(self, record: dict[str, Any]) -> None:

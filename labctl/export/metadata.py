@@ -13,6 +13,7 @@ from labctl.bdf import ONTOLOGY, ONTOLOGY_VERSION, TERMS
 from labctl.export.content import SAMPLES, RunContent
 from labctl.export.spectra import SIGN_NOTE, spectra
 from labctl.records.cell import Cell
+from labctl.schema import ALARMS, STEPS
 from labctl.version import __version__
 
 _PRIVATE = frozenset({"address"})  # where an instrument sits in somebody's network concerns nobody else
@@ -43,8 +44,8 @@ def run_metadata(content: RunContent) -> dict[str, Any]:
         "environment_joined_within_second": content.environment.near_second,
         "columns": _columns(content),
         "impedance": [spectrum.conditions for spectrum in spectra(content)],
-        "steps": content.rows("steps"),
-        "alarms": content.rows("alarms"),
+        "steps": content.rows(STEPS.name),
+        "alarms": content.rows(ALARMS.name),
     }
 
 

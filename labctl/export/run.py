@@ -11,6 +11,7 @@ from labctl.export.content import SAMPLES, RunContent, read_content
 from labctl.export.files import file_stem, refuse_existing, safe_part, written_whole
 from labctl.export.metadata import metadata_json, run_metadata
 from labctl.export.spectra import spectra
+from labctl.schema import SPECTRUM_COUNT
 from labctl.store.client.store import Store
 
 Format = Literal["bdf", "parquet", "csv", "xlsx", "hdf5"]
@@ -159,7 +160,7 @@ class _Export:
         cell_id = str(cell.get("id", "")) if isinstance(cell, dict) else "unknown"
         for spectrum in spectra(self._content):
             text = spectrum.csv(self._content.uid, cell_id)
-            self._text(f".eis-{spectrum.conditions['spectrum_count']:04d}.csv", text.encode())
+            self._text(f".eis-{spectrum.conditions[SPECTRUM_COUNT]:04d}.csv", text.encode())
 
     def _text(self, ending: str, data: bytes) -> None:
         with self._new(ending) as path:

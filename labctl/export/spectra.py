@@ -9,8 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labctl.export.content import RunContent
+from labctl.schema import (
+    AMPLITUDE_RMS,
+    AMPLITUDE_UNIT,
+    CURRENT,
+    CYCLE_COUNT,
+    END_TEST_TIME,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    IMPEDANCE,
+    REAL_IMPEDANCE,
+    SPECTRUM_COUNT,
+    START_TEST_TIME,
+    STATUS,
+    STEP_COUNT,
+    STEP_TYPE,
+    STEPS,
+    TEST_TIME,
+    VOLTAGE,
+)
 
-_IMPEDANCE = ("frequency_hertz", "real_impedance_ohm", "imaginary_impedance_ohm")
+_IMPEDANCE = (FREQUENCY, REAL_IMPEDANCE, IMAGINARY_IMPEDANCE)
 Steps = dict[int, dict[str, Any]]
 SIGN_NOTE = "imaginary_impedance_ohm has its true sign: below 0 where the cell is capacitive"
 
@@ -40,44 +59,44 @@ class Spectrum:
 
 def spectra(content: RunContent) -> list[Spectrum]:
     """The spectra of a run in their order; none if it has no `impedance`."""
-    rows = content.tables.stream("impedance")
-    steps = {step["step_count"]: step for step in content.rows("steps")}
-    counts = rows.get("spectrum_count", np.empty(0, np.int64))
+    rows = content.tables.stream(IMPEDANCE.name)
+    steps = {step[STEP_COUNT]: step for step in content.rows(STEPS.name)}
+    counts = rows.get(SPECTRUM_COUNT, np.empty(0, np.int64))
     return [
         _spectrum(content, steps, {k: v[counts == n] for k, v in rows.items()}) for n in np.unique(counts)
     ]
 
 
 def _spectrum(content: RunContent, steps: Steps, rows: dict[str, NDArray]) -> Spectrum:
-    unit, step_count = str(rows["amplitude_unit"][0]), int(rows["step_count"][0])
-    kind = steps.get(step_count, {}).get("step_type") or {"V": "peis", "A": "geis"}.get(unit)
-    time = rows["test_time_second"]
+    unit, step_count = str(rows[AMPLITUDE_UNIT][0]), int(rows[STEP_COUNT][0])
+    kind = steps.get(step_count, {}).get(STEP_TYPE) or {"V": "peis", "A": "geis"}.get(unit)
+    time = rows[TEST_TIME]
     readings = content.environment
     conditions = {
-        "spectrum_count": int(rows["spectrum_count"][0]),
+        SPECTRUM_COUNT: int(rows[SPECTRUM_COUNT][0]),
         "kind": kind,
         "points": len(time),
-        "amplitude_rms": _one(rows["amplitude_rms"]),
-        "amplitude_unit": unit or None,
-        "mean_voltage_volt": _mean(rows["voltage_volt"]),
-        "mean_current_ampere": _mean(rows["current_ampere"]),
-        "start_test_time_second": float(time.min()),
-        "end_test_time_second": float(time.max()),
+        AMPLITUDE_RMS: _one(rows[AMPLITUDE_RMS]),
+        AMPLITUDE_UNIT: unit or None,
+        "mean_voltage_volt": _mean(rows[VOLTAGE]),
+        "mean_current_ampere": _mean(rows[CURRENT]),
+        START_TEST_TIME: float(time.min()),
+        END_TEST_TIME: float(time.max()),
         "rest_before_second": _rest_second(steps.get(step_count - 1, {})),
-        "step_count": step_count,
-        "cycle_count": int(rows["cycle_count"][0]),
-        "flagged_points": int(np.count_nonzero(rows["status"])),
+        STEP_COUNT: step_count,
+        CYCLE_COUNT: int(rows[CYCLE_COUNT][0]),
+        "flagged_points": int(np.count_nonzero(rows[STATUS])),
         **{f"mean_{name}": _mean(readings.at(name, time)) for name in readings.columns},
     }
-    impedance = rows["real_impedance_ohm"] + 1j * rows["imaginary_impedance_ohm"]
-    return Spectrum(rows["frequency_hertz"], impedance, conditions)
+    impedance = rows[REAL_IMPEDANCE] + 1j * rows[IMAGINARY_IMPEDANCE]
+    return Spectrum(rows[FREQUENCY], impedance, conditions)
 
 
 def _rest_second(step: dict[str, Any]) -> float | None:
     """Length of a step if it is a rest (s)."""
-    if step.get("step_type") != "rest":
+    if step.get(STEP_TYPE) != "rest":
         return None
-    return step["end_test_time_second"] - step["start_test_time_second"]
+    return step[END_TEST_TIME] - step[START_TEST_TIME]
 
 
 def _one(values: NDArray) -> float | None:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labctl.bdf import ENVIRONMENT, REQUIRED, TERMS, Term, term_of_heading
+from labctl.bdf import ENVIRONMENT_COLUMNS, REQUIRED, TERMS, Term, term_of_heading
 from labctl.errors import ConfigurationError
 from labctl.importers.parquet import ParquetTable, is_parquet
 from labctl.importers.rows import FileRows, Floats, Integers
 from labctl.importers.table import Kind, read_columns
 from labctl.importers.text import TextFile, file_hash
+from labctl.schema import CURRENT, CYCLE_COUNT, STATUS, STEP_COUNT, STEP_TIME, STEP_TYPE, TEST_TIME, VOLTAGE
 
-_FLOATS = ("voltage_volt", "current_ampere", *ENVIRONMENT)
+_FLOATS = (VOLTAGE, CURRENT, *ENVIRONMENT_COLUMNS)
 _STEP_TYPES = {  # words that the format's ontology gives as common, and labctl's own
     **{
         name: name
@@ -78,11 +79,11 @@ def _rows(
         line_number=numbers,
         test_time_second=time,
         columns={name: found[name] for name in _FLOATS if name in found},
-        step_count=found.get("step_count"),
-        step_type=_step_types(found.get("step_type"), notices),
-        step_time_second=found.get("step_time_second"),
-        cycle_count=found.get("cycle_count"),
-        status=found.get("status"),
+        step_count=found.get(STEP_COUNT),
+        step_type=_step_types(found.get(STEP_TYPE), notices),
+        step_time_second=found.get(STEP_TIME),
+        cycle_count=found.get(CYCLE_COUNT),
+        status=found.get(STATUS),
         start_unix_second=start,
         notices=notices,
     )
@@ -92,7 +93,7 @@ def looks_like_bdf(heading_line: str) -> bool:
     """Whether a line names the quantities that every BDF file has."""
     fields = heading_line.replace("\t", ",").split(",")
     names = {term.name for heading in fields if (term := term_of_heading(heading.strip().strip('"')))}
-    return {"voltage_volt", "current_ampere"} <= names
+    return {VOLTAGE, CURRENT} <= names
 
 
 def _terms(where: str, headings: list[str]) -> tuple[dict[int, Term], list[str]]:
@@ -108,7 +109,7 @@ def _terms(where: str, headings: list[str]) -> tuple[dict[int, Term], list[str]]
             terms[position] = term
     names = {term.name for term in terms.values()}
     for name in REQUIRED:
-        instead = name == "test_time_second" and "unix_time_second" in names
+        instead = name == TEST_TIME and "unix_time_second" in names
         if name not in names and not instead:
             have = ", ".join(itertools.islice(headings, 12)) or "nothing"
             raise ConfigurationError(where, "heading", TERMS[name].label, f"is missing; the file has {have}")
@@ -120,13 +121,13 @@ def _kind(term: Term) -> Kind:
         return "text"
     if term.kind == "integer":
         return "integer"
-    return "required_number" if term.name in ("test_time_second", "unix_time_second") else "number"
+    return "required_number" if term.name in (TEST_TIME, "unix_time_second") else "number"
 
 
 def _time(found: dict[str, NDArray[Any]]) -> tuple[Floats, float | None]:
     """Test time, and the wall time of its zero."""
     wall = found.get("unix_time_second")
-    time = found.get("test_time_second")
+    time = found.get(TEST_TIME)
     if time is None:
         assert wall is not None  # noqa: S101  (one of them was found among the headings)
         time = wall - wall[0] if wall.size else wall

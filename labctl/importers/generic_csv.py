@@ -14,11 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from labctl.bdf import ENVIRONMENT
+from labctl.bdf import ENVIRONMENT_COLUMNS
 from labctl.importers.rows import IMPEDANCE_COLUMNS, FileRows, Floats, Integers
 from labctl.importers.table import Decimal, Kind, parse_number, read_columns
 from labctl.importers.text import TextFile, line_error
 from labctl.records.loader import Name, Record
+from labctl.schema import (
+    CURRENT,
+    CYCLE_COUNT,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    REAL_IMPEDANCE,
+    STATUS,
+    STEP_COUNT,
+    STEP_TIME,
+    STEP_TYPE,
+    TEST_TIME,
+    VOLTAGE,
+)
 
 # What to multiply and to divide by on the way to labctl's unit, by the quantity a column holds.
 # Dividing by a whole number rounds once; a factor of 0.001 is rounded itself.
@@ -35,18 +48,18 @@ _UNITS: dict[str, dict[str, Scale]] = {
     "text": {},
 }
 _QUANTITY = {
-    "test_time_second": "time",
-    "step_time_second": "time",
-    "voltage_volt": "volt",
-    "current_ampere": "ampere",
-    **{name: "celsius" if name.endswith("celsius") else "pa" for name in ENVIRONMENT},
-    "frequency_hertz": "hertz",
-    "real_impedance_ohm": "ohm",
-    "imaginary_impedance_ohm": "ohm",
-    "step_count": "count",
-    "cycle_count": "count",
-    "status": "count",
-    "step_type": "text",
+    TEST_TIME: "time",
+    STEP_TIME: "time",
+    VOLTAGE: "volt",
+    CURRENT: "ampere",
+    **{name: "celsius" if name.endswith("celsius") else "pa" for name in ENVIRONMENT_COLUMNS},
+    FREQUENCY: "hertz",
+    REAL_IMPEDANCE: "ohm",
+    IMAGINARY_IMPEDANCE: "ohm",
+    STEP_COUNT: "count",
+    CYCLE_COUNT: "count",
+    STATUS: "count",
+    STEP_TYPE: "text",
 }
 KELVIN_OFFSET = 273.15
 CLOCK_UNITS = ("h:min:s", "datetime")
@@ -120,16 +133,16 @@ class ColumnMap(Record):
         for name, mapped in self.columns.items():
             if name not in _QUANTITY:
                 raise ValueError(f"columns.{name}: is not known; allowed are {', '.join(_QUANTITY)}")
-            allowed = [*_UNITS[_QUANTITY[name]], *(CLOCK_UNITS if name == "test_time_second" else ())]
+            allowed = [*_UNITS[_QUANTITY[name]], *(CLOCK_UNITS if name == TEST_TIME else ())]
             if mapped.unit not in allowed and not (mapped.unit == "" and "1" in allowed):
                 raise ValueError(f"columns.{name}.unit: {mapped.unit!r} must be one of {', '.join(allowed)}")
-        if {"real_impedance_ohm", "imaginary_impedance_ohm", "frequency_hertz"} & self.columns.keys():
-            for name in ("frequency_hertz", "real_impedance_ohm", "imaginary_impedance_ohm"):
+        if {REAL_IMPEDANCE, IMAGINARY_IMPEDANCE, FREQUENCY} & self.columns.keys():
+            for name in (FREQUENCY, REAL_IMPEDANCE, IMAGINARY_IMPEDANCE):
                 self._require(name, "for impedance")
         else:
-            self._require("test_time_second", "unless there is impedance")
-            self._require("voltage_volt", "unless there is impedance")
-            self._require("current_ampere", "unless there is impedance")
+            self._require(TEST_TIME, "unless there is impedance")
+            self._require(VOLTAGE, "unless there is impedance")
+            self._require(CURRENT, "unless there is impedance")
         if self.separator == self.decimal:
             raise ValueError(f"decimal: {self.decimal!r} is the separator too")
         return self
@@ -142,7 +155,7 @@ class ColumnMap(Record):
         """Numbers of the file in labctl's unit and sign of the column `name`."""
         mapped = self.columns[name]
         times, over = _UNITS[_QUANTITY[name]].get(mapped.unit, (1, 1))
-        flips = mapped.negated != (name == "current_ampere" and self.current_positive == "discharge")
+        flips = mapped.negated != (name == CURRENT and self.current_positive == "discharge")
         found = values * (-times if flips else times) / over
         return found - KELVIN_OFFSET if mapped.unit == "K" else found
 
@@ -151,7 +164,7 @@ class ColumnMap(Record):
         return _QUANTITY[name]
 
 
-_FLOATS = ("voltage_volt", "current_ampere", *IMPEDANCE_COLUMNS, *ENVIRONMENT)
+_FLOATS = (VOLTAGE, CURRENT, *IMPEDANCE_COLUMNS, *ENVIRONMENT_COLUMNS)
 _CLOCK = re.compile(r"(?:(\d+)[ d.]+)?(\d+):([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)", re.ASCII)
 
 
@@ -179,12 +192,12 @@ def read_csv(path: Path, column_map: ColumnMap) -> FileRows:
     )
     found = {name: columns[place] for name, place in places.items()}
     notices: list[str] = []
-    time, start = _time(path, found.get("test_time_second"), numbers, column_map, notices)
+    time, start = _time(path, found.get(TEST_TIME), numbers, column_map, notices)
     values = {name: column_map.converted(name, found[name]) for name in _FLOATS if name in found}
-    for name in ("voltage_volt", "current_ampere"):
+    for name in (VOLTAGE, CURRENT):
         values.setdefault(name, np.full(len(numbers), np.nan))
-    within = found.get("step_time_second")
-    spectral = values["frequency_hertz"] > 0 if "frequency_hertz" in values else None
+    within = found.get(STEP_TIME)
+    spectral = values[FREQUENCY] > 0 if FREQUENCY in values else None
     return FileRows(
         path=path,
         sha256=file.sha256,
@@ -194,12 +207,12 @@ def read_csv(path: Path, column_map: ColumnMap) -> FileRows:
         test_time_second=time,
         columns=values,
         is_impedance=spectral,
-        spectrum_key=None if spectral is None else sweeps(values["frequency_hertz"], spectral),
-        step_key=found.get("step_count"),
-        step_type=found.get("step_type"),
-        step_time_second=None if within is None else column_map.converted("step_time_second", within),
-        cycle_count=found.get("cycle_count"),
-        status=found.get("status"),
+        spectrum_key=None if spectral is None else sweeps(values[FREQUENCY], spectral),
+        step_key=found.get(STEP_COUNT),
+        step_type=found.get(STEP_TYPE),
+        step_time_second=None if within is None else column_map.converted(STEP_TIME, within),
+        cycle_count=found.get(CYCLE_COUNT),
+        status=found.get(STATUS),
         start_unix_second=start,
         about={"column_map": column_map.model_dump(mode="json", exclude_defaults=True)},
         notices=notices,
@@ -254,7 +267,7 @@ def _kind(name: str, column_map: ColumnMap) -> Kind:
         return "integer"
     if quantity == "text" or column_map.columns[name].unit in ("h:min:s", "datetime"):
         return "text"
-    return "required_number" if name == "test_time_second" else "number"
+    return "required_number" if name == TEST_TIME else "number"
 
 
 def _time(
@@ -268,13 +281,13 @@ def _time(
     if found is None:
         notices.append("the file has no times: all points of a spectrum get test time 0")
         return np.zeros(len(lines)), None
-    mapped = column_map.columns["test_time_second"]
+    mapped = column_map.columns[TEST_TIME]
     if mapped.unit == "h:min:s":
         return _clock_times(path, found, lines, mapped, column_map.decimal), None
     if mapped.unit == "datetime":
         wall = _dates(path, found, lines, mapped)
         return (wall - wall[0], float(wall[0])) if wall.size else (wall, None)
-    return column_map.converted("test_time_second", found), None
+    return column_map.converted(TEST_TIME, found), None
 
 
 def _clock_times(

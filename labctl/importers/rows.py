@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.schema import FREQUENCY, IMAGINARY_IMPEDANCE, REAL_IMPEDANCE
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-IMPEDANCE_COLUMNS = ("frequency_hertz", "real_impedance_ohm", "imaginary_impedance_ohm")
+IMPEDANCE_COLUMNS = (FREQUENCY, REAL_IMPEDANCE, IMAGINARY_IMPEDANCE)
 
 
 @dataclass

@@ -20,23 +20,15 @@ from labctl.errors import LabctlError
 from labctl.importers.streams import ImportedStreams, Stream
 from labctl.journal.writer import Journal
 from labctl.platform import leads_out, sync_directory
+from labctl.schema import COLUMNS, END_TEST_TIME, ENVIRONMENT, IMPEDANCE, STEPS, TEST_TIME, TIMESERIES
 
 PAGE_ROWS = 1000
 _SCRATCH = ".importing-"
-_OBJECT = {"timeseries": "cycler_dc", "impedance": "cycler_eis"}
-_ORDER = ("timeseries", "impedance", "environment", "steps")
+_OBJECT = {TIMESERIES.name: "cycler_dc", IMPEDANCE.name: "cycler_eis"}
+_ORDER = tuple(stream.name for stream in (TIMESERIES, IMPEDANCE, ENVIRONMENT, STEPS))
 _UNITS = {
     **{name: term.units for name, term in TERMS.items()},
-    "frequency_hertz": "Hz",
-    "real_impedance_ohm": "ohm",
-    "imaginary_impedance_ohm": "ohm",
-    "spectrum_count": "1",
-    "start_test_time_second": "s",
-    "end_test_time_second": "s",
-    "step_charging_capacity_ah": "A.h",
-    "step_discharging_capacity_ah": "A.h",
-    "end_voltage_volt": "V",
-    "end_current_ampere": "A",
+    **{name: column.units for name, column in COLUMNS.items()},
 }
 _KINDS = {"f": ("number", "<f8"), "i": ("integer", "<i8"), "O": ("string", "<U64")}
 
@@ -145,7 +137,7 @@ class _StreamWriter:
 
     @property
     def _time(self) -> NDArray[np.float64]:
-        return self.columns["end_test_time_second" if self.name == "steps" else "test_time_second"]
+        return self.columns[END_TEST_TIME if self.name == STEPS.name else TEST_TIME]
 
     @property
     def next_end_second(self) -> float:

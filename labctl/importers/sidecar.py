@@ -13,6 +13,7 @@ import orjson
 from labctl.importers.rows import FileRows
 from labctl.importers.streams import ImportedStreams, Stream
 from labctl.records.cell import Cell
+from labctl.schema import STEP_COUNT, STEPS, TEST_TIME, TIMESERIES
 
 _LARGEST_BYTE = 64 << 20
 _SLACK_SECOND = 1e-6
@@ -32,7 +33,7 @@ class Sidecar:
 
     def applied_to(self, imported: ImportedStreams) -> ImportedStreams | None:
         """The streams with the recorded steps for the reconstructed ones; None if they are others."""
-        recorded = _as_stream(self.steps, imported.streams["steps"])
+        recorded = _as_stream(self.steps, imported.streams[STEPS.name])
         if recorded is None or not _fits(recorded, imported):
             return None
         return replace(imported, streams={**imported.streams, "steps": recorded})
@@ -98,14 +99,14 @@ def _column(values: list[Any], dtype: np.dtype[Any]) -> np.ndarray:
 
 def _fits(recorded: Stream, imported: ImportedStreams) -> bool:
     """Every sample lies within the recorded step of its number."""
-    if imported.gaps or "timeseries" not in imported.streams:
+    if imported.gaps or TIMESERIES.name not in imported.streams:
         return False
-    samples = imported.streams["timeseries"]
-    order = np.argsort(recorded["step_count"], kind="stable")
-    numbers = recorded["step_count"][order]
-    place = np.searchsorted(numbers, samples["step_count"])
-    if (place >= len(numbers)).any() or (numbers[place] != samples["step_count"]).any():
+    samples = imported.streams[TIMESERIES.name]
+    order = np.argsort(recorded[STEP_COUNT], kind="stable")
+    numbers = recorded[STEP_COUNT][order]
+    place = np.searchsorted(numbers, samples[STEP_COUNT])
+    if (place >= len(numbers)).any() or (numbers[place] != samples[STEP_COUNT]).any():
         return False
     begin, end = (recorded[f"{word}_test_time_second"][order][place] for word in ("start", "end"))
-    time = samples["test_time_second"]
+    time = samples[TEST_TIME]
     return bool(((time >= begin - _SLACK_SECOND) & (time <= end + _SLACK_SECOND)).all())

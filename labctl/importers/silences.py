@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from labctl.importers.rows import FileRows, Floats, Integers
 from labctl.importers.steps import FAR, REST_SHARE
 from labctl.importers.timeline import Gap
+from labctl.schema import CURRENT, VOLTAGE
 
 _BESIDE = 5  # distances looked at, to either side
 _FEWEST_BESIDE = 3
@@ -79,7 +80,7 @@ class _Distances:
     """Between neighbouring rows with a valid current; those over a border of steps are not `inside`."""
 
     def __init__(self, rows: FileRows, step_count: Integers) -> None:
-        current = rows.columns["current_ampere"]
+        current = rows.columns[CURRENT]
         valid = np.isfinite(current)
         if rows.is_impedance is not None:
             valid &= ~rows.is_impedance
@@ -179,7 +180,7 @@ class _Distances:
         """Whether rows go by the voltage, and it moved by as much as always."""
         whole = self._step_of(place)
         begin, end = self._at[place : place + 2]
-        volt = self._rows.columns["voltage_volt"]
+        volt = self._rows.columns[VOLTAGE]
         large = whole.stop - whole.start >= _LARGE_STEP
         typical, by_voltage = self._steps_of_voltage(whole.start, whole.stop, -1 if large else place)
         return by_voltage and bool(abs(volt[end] - volt[begin]) <= _SAME_VOLTAGE_STEP * typical)
@@ -189,7 +190,7 @@ class _Distances:
         if (start, stop, without) in self._known_steps:
             return self._known_steps[start, stop, without]
         seconds = self._second[start:stop]
-        volts = np.abs(np.diff(self._rows.columns["voltage_volt"][self._at[start : stop + 1]]))
+        volts = np.abs(np.diff(self._rows.columns[VOLTAGE][self._at[start : stop + 1]]))
         others = np.isfinite(volts) & (seconds > 0) & (np.arange(start, stop) != without)
         found = (np.nan, False)
         if others.any():

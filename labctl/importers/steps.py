@@ -12,6 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labctl.importers.rows import FileRows, Floats, Integers, lines_text
+from labctl.schema import (
+    CURRENT,
+    CYCLE_COUNT,
+    END_CURRENT,
+    END_REASON,
+    END_TEST_TIME,
+    END_VOLTAGE,
+    PROTOCOL_STEP,
+    START_TEST_TIME,
+    STEP_CHARGING_CAPACITY,
+    STEP_COUNT,
+    STEP_DISCHARGING_CAPACITY,
+    STEP_TYPE,
+    VOLTAGE,
+)
 
 REST_SHARE = 1e-3  # |current| below this share of the largest one is none
 CONSTANT_CURRENT_SPREAD = 0.02  # of the median: the middle 90 % of a constant current
@@ -48,7 +63,7 @@ def counted_steps(rows: FileRows, stretch: Integers) -> Integers:
     elif rows.step_key is not None:
         keys.append(rows.step_key)
     else:
-        keys.append(current_class(rows.columns["current_ampere"]))
+        keys.append(current_class(rows.columns[CURRENT]))
     begins = np.zeros(len(rows), dtype=bool)
     if rows.is_impedance is not None:  # within a spectrum only its own key counts
         keys[-1] = np.where(rows.is_impedance, 0, keys[-1])
@@ -79,7 +94,7 @@ def type_steps(rows: FileRows, step_count: Integers) -> NDArray[Any]:
     types = np.array([""] * len(rows), dtype=object) if rows.step_type is None else rows.step_type.copy()
     if rows.is_impedance is not None:
         types[rows.is_impedance] = rows.impedance_kind
-    classes, inferred = current_class(rows.columns["current_ampere"]), 0
+    classes, inferred = current_class(rows.columns[CURRENT]), 0
     for begin, end in _spans(step_count):
         if (types[begin:end] == "").any():
             types[begin:end] = _looks_like(rows, classes, begin, end)
@@ -94,8 +109,8 @@ def _looks_like(rows: FileRows, classes: Integers, begin: int, end: int) -> str:
     if sign == 0:
         return "rest"
     direction = "charge" if sign > 0 else "discharge"
-    current = _middle(rows.columns["current_ampere"][begin:end])
-    volt = _middle(rows.columns["voltage_volt"][begin:end])
+    current = _middle(rows.columns[CURRENT][begin:end])
+    volt = _middle(rows.columns[VOLTAGE][begin:end])
     steady = not current.size or np.ptp(current) <= CONSTANT_CURRENT_SPREAD * abs(float(np.median(current)))
     held = volt.size > 1 and np.ptp(volt) <= CONSTANT_VOLTAGE_SPREAD_VOLT
     return f"{'cv' if held and not steady else 'cc'}_{direction}"
@@ -134,17 +149,17 @@ def step_rows(
     follows = [end < len(rows) and stretch[end] == stretch[end - 1] for _, end in spans]
     cycles = _or_zero(rows.cycle_count, len(rows))
     return {
-        "step_count": np.array([step_count[begin] for begin, _ in spans], dtype=np.int64),
-        "protocol_step": np.array([str(n) for n in range(len(spans))], dtype=object),
-        "step_type": np.array(kinds, dtype=object),
-        "cycle_count": np.array([cycles[begin] for begin, _ in spans], dtype=np.int64),
-        "start_test_time_second": starts,
-        "end_test_time_second": ends,
-        "end_reason": np.array(_end_reasons(kinds, ends - starts, follows), dtype=object),
-        "step_charging_capacity_ah": np.array([charge for charge, _ in charges]) / _SECOND_PER_HOUR,
-        "step_discharging_capacity_ah": np.array([charge for _, charge in charges]) / _SECOND_PER_HOUR,
-        "end_voltage_volt": np.array([_last(rows.columns["voltage_volt"][b:e]) for b, e in spans]),
-        "end_current_ampere": np.array([_last(rows.columns["current_ampere"][b:e]) for b, e in spans]),
+        STEP_COUNT: np.array([step_count[begin] for begin, _ in spans], dtype=np.int64),
+        PROTOCOL_STEP: np.array([str(n) for n in range(len(spans))], dtype=object),
+        STEP_TYPE: np.array(kinds, dtype=object),
+        CYCLE_COUNT: np.array([cycles[begin] for begin, _ in spans], dtype=np.int64),
+        START_TEST_TIME: starts,
+        END_TEST_TIME: ends,
+        END_REASON: np.array(_end_reasons(kinds, ends - starts, follows), dtype=object),
+        STEP_CHARGING_CAPACITY: np.array([charge for charge, _ in charges]) / _SECOND_PER_HOUR,
+        STEP_DISCHARGING_CAPACITY: np.array([charge for _, charge in charges]) / _SECOND_PER_HOUR,
+        END_VOLTAGE: np.array([_last(rows.columns[VOLTAGE][b:e]) for b, e in spans]),
+        END_CURRENT: np.array([_last(rows.columns[CURRENT][b:e]) for b, e in spans]),
     }
 
 
@@ -198,7 +213,7 @@ def _charge_coulomb(
     rows: FileRows, begin: int, end: int, start: float, unknown: NDArray[np.bool_]
 ) -> tuple[float, float]:
     """Charge in and out of one step; NaN where no current was measured."""
-    time, current = rows.test_time_second[begin:end], rows.columns["current_ampere"][begin:end]
+    time, current = rows.test_time_second[begin:end], rows.columns[CURRENT][begin:end]
     valid = np.isfinite(current)
     time, current, known = time[valid], current[valid], ~unknown[valid]
     if not time.size:

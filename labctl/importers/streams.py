@@ -8,36 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labctl.bdf import ENVIRONMENT
+from labctl.bdf import ENVIRONMENT_COLUMNS
 from labctl.errors import ConfigurationError
 from labctl.importers.rows import IMPEDANCE_COLUMNS, FileRows, Integers
 from labctl.importers.silences import part, silences
 from labctl.importers.steps import counted_steps, number_steps, step_rows, step_times, type_steps
 from labctl.importers.timeline import Gap, straighten
+from labctl.schema import (
+    AMPLITUDE_RMS,
+    AMPLITUDE_UNIT,
+    CURRENT,
+    CYCLE_COUNT,
+    ENVIRONMENT,
+    IMPEDANCE,
+    SPECTRUM_COUNT,
+    START_TEST_TIME,
+    STATUS,
+    STEP_COUNT,
+    STEP_TIME,
+    STEP_TYPE,
+    TEST_TIME,
+    TIMESERIES,
+    VOLTAGE,
+)
 
 Stream = dict[str, NDArray[Any]]
-_SAMPLES = (
-    "test_time_second",
-    "step_time_second",
-    "voltage_volt",
-    "current_ampere",
-    "step_count",
-    "cycle_count",
-    "step_type",
-    "status",
-)
-_IMPEDANCE = (
-    "test_time_second",
-    *IMPEDANCE_COLUMNS,
-    "voltage_volt",
-    "current_ampere",
-    "amplitude_rms",
-    "amplitude_unit",
-    "spectrum_count",
-    "step_count",
-    "cycle_count",
-    "status",
-)
 
 
 @dataclass(frozen=True)
@@ -71,25 +66,25 @@ def streams_of(rows: FileRows, *, part_steps: bool = True) -> ImportedStreams:
     step_count = number_steps(rows, stretch)
     types = type_steps(rows, step_count)
     steps = step_rows(rows, step_count, types, stretch, unknown)
-    within = step_times(rows, step_count, steps["start_test_time_second"])
+    within = step_times(rows, step_count, steps[START_TEST_TIME])
     spectral = np.zeros(len(rows), dtype=bool) if rows.is_impedance is None else rows.is_impedance
     common = {
-        "test_time_second": rows.test_time_second,
-        "voltage_volt": rows.columns["voltage_volt"],
-        "current_ampere": rows.columns["current_ampere"],
-        "step_count": step_count,
-        "cycle_count": _counts(rows.cycle_count, len(rows)),
-        "status": _counts(rows.status, len(rows)),
+        TEST_TIME: rows.test_time_second,
+        VOLTAGE: rows.columns[VOLTAGE],
+        CURRENT: rows.columns[CURRENT],
+        STEP_COUNT: step_count,
+        CYCLE_COUNT: _counts(rows.cycle_count, len(rows)),
+        STATUS: _counts(rows.status, len(rows)),
     }
-    samples = {**common, "step_time_second": within, "step_type": types}
-    samples = {name: samples[name] for name in _SAMPLES}
+    samples = {**common, STEP_TIME: within, STEP_TYPE: types}
+    samples = {name: samples[name] for name in TIMESERIES.names}
     streams: dict[str, Stream] = {}
     if not spectral.all():
-        streams["timeseries"] = _where(samples, ~spectral)
+        streams[TIMESERIES.name] = _where(samples, ~spectral)
     if spectral.any():
-        streams["impedance"] = _impedance(rows, common, spectral)
+        streams[IMPEDANCE.name] = _impedance(rows, common, spectral)
     if environment := _environment(rows):
-        streams["environment"] = environment
+        streams[ENVIRONMENT.name] = environment
     return ImportedStreams({**streams, "steps": steps}, gaps)
 
 
@@ -108,20 +103,20 @@ def _impedance(rows: FileRows, common: Stream, spectral: NDArray[np.bool_]) -> S
         {
             **common,
             **{name: rows.columns[name] for name in IMPEDANCE_COLUMNS},
-            "amplitude_rms": rows.columns.get("amplitude_rms", missing),
+            AMPLITUDE_RMS: rows.columns.get(AMPLITUDE_RMS, missing),
         },
         spectral,
     )
-    found["amplitude_unit"] = np.array([rows.amplitude_unit] * int(spectral.sum()), dtype=object)
-    found["spectrum_count"] = np.unique(found["step_count"], return_inverse=True)[1].astype(np.int64) + 1
-    return {name: found[name] for name in _IMPEDANCE}
+    found[AMPLITUDE_UNIT] = np.array([rows.amplitude_unit] * int(spectral.sum()), dtype=object)
+    found[SPECTRUM_COUNT] = np.unique(found[STEP_COUNT], return_inverse=True)[1].astype(np.int64) + 1
+    return {name: found[name] for name in IMPEDANCE.names}
 
 
 def _environment(rows: FileRows) -> Stream:
     """A row wherever the file gives a temperature or pressure; only the columns that it has."""
-    named = {name: rows.columns[name] for name in ENVIRONMENT if name in rows.columns}
+    named = {name: rows.columns[name] for name in ENVIRONMENT_COLUMNS if name in rows.columns}
     named = {name: values for name, values in named.items() if np.isfinite(values).any()}
     if not named:
         return {}
     read = np.any([np.isfinite(values) for values in named.values()], axis=0)
-    return _where({"test_time_second": rows.test_time_second, **named}, read)
+    return _where({TEST_TIME: rows.test_time_second, **named}, read)

@@ -22,11 +22,12 @@ from labctl.journal.format import (
     segments,
 )
 from labctl.platform import is_locked, open_regular
+from labctl.schema import TIMESERIES
 
 _BLOCK_BYTE = 1 << 18
 _TAIL_LIMIT_BYTE = 8 << 20
 _HEAD_LIMIT_BYTE = 4 << 20
-_POINTS_STREAM = "timeseries"
+_POINTS_STREAM = TIMESERIES.name
 
 
 def first_document(directory: Path) -> dict[str, Any]:

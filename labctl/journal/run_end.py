@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from labctl.schema import END_REASON, PROTOCOL_STEP
+
 _STOPPED_AT = "stopped at step"
 _CUT_OFF = ("paused", "stopped", "interrupted")  # `end_reason` of a step that did not come to its own end
 _PASS = re.compile(r"(\d+)\[(\d+)\]")
@@ -66,8 +68,8 @@ def as_it_ended(
 
 def _is_last(protocol: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Whether this row of `steps` can be the last one of a protocol that has ended."""
-    path, items = str(row.get("protocol_step", "")), _items(protocol.get("items"))
-    reason = str(row.get("end_reason"))
+    path, items = str(row.get(PROTOCOL_STEP, "")), _items(protocol.get("items"))
+    reason = str(row.get(END_REASON))
     if reason in _CUT_OFF:
         return False
     instead = path.endswith(".rest")  # of what was left of an interrupted sequence

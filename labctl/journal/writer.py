@@ -24,17 +24,19 @@ from labctl.journal.format import LOCK_NAME, Damage, encode, is_uid, segment_nam
 from labctl.journal.reader import follow
 from labctl.journal.run_end import ending
 from labctl.platform import FileLock, leads_out, open_to_append, reserve_behind, sync, sync_directory
-from labctl.schema import check_names
+from labctl.schema import (
+    ALARM_ACTION,
+    ALARM_KIND,
+    ALARM_LIMIT,
+    ALARM_SOURCE,
+    ALARM_VALUE,
+    ALARMS,
+    STEPS,
+    TEST_TIME,
+    check_names,
+)
 
 _OBJECT = "journal"
-_COLUMNS = {
-    "test_time_second": ("number", "<f8", "s"),
-    "kind": ("string", "<U64", ""),
-    "source": ("string", "<U64", ""),
-    "value": ("number", "<f8", ""),
-    "limit": ("number", "<f8", ""),
-    "action": ("string", "<U64", ""),
-}
 
 
 def alarm_row(
@@ -42,12 +44,12 @@ def alarm_row(
 ) -> dict[str, Any]:
     """The columns of one alarm; value and limit share the unit of the source."""
     return {
-        "test_time_second": float(test_time_second),
-        "kind": str(kind),
-        "source": str(source),
-        "value": float(value),
-        "limit": float(limit),
-        "action": str(action),
+        TEST_TIME: float(test_time_second),
+        ALARM_KIND: str(kind),
+        ALARM_SOURCE: str(source),
+        ALARM_VALUE: float(value),
+        ALARM_LIMIT: float(limit),
+        ALARM_ACTION: str(action),
     }
 
 
@@ -78,22 +80,12 @@ class AlarmStream:
         yield "event", event
 
     def _descriptor(self, uid: str, now: float) -> dict[str, Any]:
-        keys = {
-            name: {
-                "source": "labctl",
-                "dtype": dtype,
-                "dtype_numpy": dtype_numpy,
-                "shape": [],
-                "units": units,
-                "object_name": _OBJECT,
-            }
-            for name, (dtype, dtype_numpy, units) in _COLUMNS.items()
-        }
+        keys = {spec.name: {**spec.data_key("labctl"), "object_name": _OBJECT} for spec in ALARMS}
         return {
             "uid": uid,
             "run_start": self._run_uid,
             "time": now,
-            "name": "alarms",
+            "name": ALARMS.name,
             "data_keys": keys,
             "object_keys": {_OBJECT: list(keys)},
             "configuration": {_OBJECT: {"data": {}, "timestamps": {}, "data_keys": {}}},
@@ -302,7 +294,7 @@ class Journal:
         return self._segments is not None
 
     def _at_once(self, name: str, doc: dict[str, Any]) -> bool:
-        if name == "descriptor" and doc.get("name") == "steps":
+        if name == "descriptor" and doc.get("name") == STEPS.name:
             self._synced_streams.add(doc["uid"])
         return name in ("event", "event_page") and doc.get("descriptor") in self._synced_streams
 
@@ -341,7 +333,7 @@ class Journal:
             with self._lock:
                 alarms, self._alarms = self._alarms, None  # nothing comes after the stop document
                 if alarms is not None and alarms.count:
-                    doc = {**doc, "num_events": {**doc.get("num_events", {}), "alarms": alarms.count}}
+                    doc = {**doc, "num_events": {**doc.get("num_events", {}), ALARMS.name: alarms.count}}
                 doc = {**doc, **ending(self._start_document, doc, self._last_step)}
                 self._write("stop", self._line("stop", doc))
             self._sync()

@@ -16,6 +16,7 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.live.model.status import State
+from labctl.schema import VOLTAGE
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Theme:
 
     def curve(self, column: str) -> str:
         """Colour of a curve by its column's name."""
-        return self.voltage if column == "voltage_volt" else self.current
+        return self.voltage if column == VOLTAGE else self.current
 
     def state(self, state: State) -> str:
         """Colour of a state."""

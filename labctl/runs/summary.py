@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labctl.runs.query import BARE, WITH_WRITER, Status
+from labctl.schema import TIMESERIES
 
 _STATUS: dict[str, Status] = {"success": "finished", "fail": "failed", "abort": "aborted"}
-_POINTS_STREAM = "timeseries"
+_POINTS_STREAM = TIMESERIES.name
 _YEAR_3000 = 32_503_680_000.0  # unix seconds
 _MOST_CHARACTERS = 20_000
 

@@ -16,6 +16,24 @@ from typing import Any
 from devices.core.program import StepIntegral
 from devices.core.techniques import AnyTechnique, ConstantCurrent, Program, StepResult, remainder
 from labctl.documents import RunTables
+from labctl.schema import (
+    CURRENT,
+    END_CURRENT,
+    END_REASON,
+    END_TEST_TIME,
+    END_VOLTAGE,
+    PROTOCOL_STEP,
+    START_TEST_TIME,
+    STEP_CHARGING_CAPACITY,
+    STEP_COUNT,
+    STEP_DISCHARGING_CAPACITY,
+    STEP_TIME,
+    STEP_TYPE,
+    STEPS,
+    TEST_TIME,
+    TIMESERIES,
+    VOLTAGE,
+)
 from plans.executor.already_done import continues
 from plans.protocol.walk import Visit
 
@@ -85,7 +103,7 @@ class History:
     @property
     def last_voltage_volt(self) -> float:
         """The last valid voltage that was recorded; NaN if there is none."""
-        volts = self.last.stream("timeseries").get("voltage_volt", ())
+        volts = self.last.stream(TIMESERIES.name).get(VOLTAGE, ())
         return next((float(volt) for volt in volts[::-1] if isfinite(volt)), nan)
 
     @property
@@ -141,8 +159,8 @@ class History:
     def _orphans(self, run: RunTables, visit: Visit, first_index: int) -> Iterable[StepResult]:
         """Results rebuilt from samples whose step has no row: the process was killed in the midst of it."""
         after = max((result.step_count for _, result in _recorded(run)), default=0)
-        samples = run.stream("timeseries")
-        counts = sorted({int(count) for count in samples.get("step_count", ()) if count > after})
+        samples = run.stream(TIMESERIES.name)
+        counts = sorted({int(count) for count in samples.get(STEP_COUNT, ()) if count > after})
         for position, count in enumerate(counts):
             index = first_index + position
             if index < len(visit.techniques):
@@ -161,42 +179,42 @@ def _was_checking(run: RunTables) -> bool:
 
 def _recorded(run: RunTables) -> list[tuple[str, StepResult]]:
     """Rows of `steps`, with their protocol_step."""
-    steps = run.stream("steps")
+    steps = run.stream(STEPS.name)
     return [
         (
-            str(steps["protocol_step"][row]),
+            str(steps[PROTOCOL_STEP][row]),
             StepResult(
                 technique_index=0,
-                step_count=int(steps["step_count"][row]),
-                step_type=str(steps["step_type"][row]),  # type: ignore[arg-type]
-                start_test_time_second=float(steps["start_test_time_second"][row]),
-                end_test_time_second=float(steps["end_test_time_second"][row]),
-                end_reason=str(steps["end_reason"][row]),
-                charging_capacity_ah=float(steps["step_charging_capacity_ah"][row]),
-                discharging_capacity_ah=float(steps["step_discharging_capacity_ah"][row]),
-                end_voltage_volt=float(steps["end_voltage_volt"][row]),
-                end_current_ampere=float(steps["end_current_ampere"][row]),
+                step_count=int(steps[STEP_COUNT][row]),
+                step_type=str(steps[STEP_TYPE][row]),  # type: ignore[arg-type]
+                start_test_time_second=float(steps[START_TEST_TIME][row]),
+                end_test_time_second=float(steps[END_TEST_TIME][row]),
+                end_reason=str(steps[END_REASON][row]),
+                charging_capacity_ah=float(steps[STEP_CHARGING_CAPACITY][row]),
+                discharging_capacity_ah=float(steps[STEP_DISCHARGING_CAPACITY][row]),
+                end_voltage_volt=float(steps[END_VOLTAGE][row]),
+                end_current_ampere=float(steps[END_CURRENT][row]),
             ),
         )
-        for row in range(len(steps.get("step_count", ())))
+        for row in range(len(steps.get(STEP_COUNT, ())))
     ]
 
 
 def _rebuilt(samples: Mapping[str, Any], count: int, index: int, run_end_second: float) -> StepResult:
     """A result from a step's samples. Times are those of the resumed run: before its beginning, thus < 0."""
-    chosen = samples["step_count"] == count
+    chosen = samples[STEP_COUNT] == count
     integral = StepIntegral()
-    columns = (samples[name][chosen] for name in ("step_time_second", "voltage_volt", "current_ampere"))
+    columns = (samples[name][chosen] for name in (STEP_TIME, VOLTAGE, CURRENT))
     for time_second, volt, ampere in zip(*columns, strict=True):
         integral.add(float(time_second), float(volt), float(ampere))
     integral.close()
-    times = samples["test_time_second"][chosen]
+    times = samples[TEST_TIME][chosen]
     end = float(times[-1]) - run_end_second
     return StepResult(
         technique_index=index,
         step_count=count,
-        step_type=str(samples["step_type"][chosen][0]),  # type: ignore[arg-type]
-        start_test_time_second=end - float(samples["step_time_second"][chosen][-1]),
+        step_type=str(samples[STEP_TYPE][chosen][0]),  # type: ignore[arg-type]
+        start_test_time_second=end - float(samples[STEP_TIME][chosen][-1]),
         end_test_time_second=end,
         end_reason=INTERRUPTED,
         charging_capacity_ah=integral.charging_coulomb / 3600.0,
@@ -239,12 +257,12 @@ def _went_on(
     return (
         last.model_copy(
             update={
-                "start_test_time_second": last.end_test_time_second,
-                "end_test_time_second": last.end_test_time_second + seconds,
-                "end_reason": UNRECORDED,
+                START_TEST_TIME: last.end_test_time_second,
+                END_TEST_TIME: last.end_test_time_second + seconds,
+                END_REASON: UNRECORDED,
                 "charging_capacity_ah": charge_ah if current > 0 else 0.0,
                 "discharging_capacity_ah": 0.0 if current > 0 else charge_ah,
-                "end_voltage_volt": nan,
+                END_VOLTAGE: nan,
             }
         ),
     )
@@ -252,8 +270,6 @@ def _went_on(
 
 def _last_time(run: RunTables) -> float:
     times = [
-        float(stream["test_time_second"][-1])
-        for stream in run.streams.values()
-        if len(stream.get("test_time_second", ()))
+        float(stream[TEST_TIME][-1]) for stream in run.streams.values() if len(stream.get(TEST_TIME, ()))
     ]
     return max((t for t in times if isfinite(t)), default=0.0)

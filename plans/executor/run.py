@@ -14,7 +14,18 @@ from devices.core.columns import RowDevice, row_device
 from devices.core.protocols import Cycler, Environment, StreamFlyer
 from devices.core.techniques import OpenCircuit, Program, Sampling, StepResult
 from labctl.journal.run_end import stopped_reason
-from labctl.schema import ENVIRONMENT, STEPS
+from labctl.schema import (
+    CYCLE_COUNT,
+    ENVIRONMENT,
+    IMPEDANCE,
+    PROTOCOL_STEP,
+    STEP_CHARGING_CAPACITY,
+    STEP_COUNT,
+    STEP_DISCHARGING_CAPACITY,
+    STEPS,
+    TEST_TIME,
+    TIMESERIES,
+)
 from plans.executor.already_done import NOTHING_DONE, Resumption, continues
 from plans.executor.drain import collect, drain, settle
 from plans.executor.environment_steps import ENVIRONMENT_PERIOD_SECOND, abandon, begin, settle_environment
@@ -45,10 +56,10 @@ class Execution:
         self._limits = protocol.limits
         self._course = Course(protocol)
         self._resumption = resumption
-        self._step_row = row_device("steps", STEPS)
-        self._environment_row = row_device("environment", ENVIRONMENT)
+        self._step_row = row_device(STEPS)
+        self._environment_row = row_device(ENVIRONMENT)
         self._environment_due_second = 0.0
-        self._flyers = {"timeseries": cycler.dc, "impedance": cycler.eis}
+        self._flyers = {TIMESERIES.name: cycler.dc, IMPEDANCE.name: cycler.eis}
         self._declared: dict[str, StreamFlyer] = {}
         self._next_step_count = 1
         self._next_spectrum_count = 1
@@ -139,9 +150,9 @@ class Execution:
 
     def _write_step(self, result: StepResult, path: str, cycle_count: int) -> MsgGenerator[None]:
         row = result.model_dump()
-        row["protocol_step"], row["cycle_count"] = path, cycle_count
-        row["step_charging_capacity_ah"] = result.charging_capacity_ah
-        row["step_discharging_capacity_ah"] = result.discharging_capacity_ah
+        row[PROTOCOL_STEP], row[CYCLE_COUNT] = path, cycle_count
+        row[STEP_CHARGING_CAPACITY] = result.charging_capacity_ah
+        row[STEP_DISCHARGING_CAPACITY] = result.discharging_capacity_ah
         self._step_row.fill(row)
         yield from _write(self._step_row)
 
@@ -180,7 +191,7 @@ class Execution:
         if now < self._environment_due_second:
             return
         self._environment_due_second = now + ENVIRONMENT_PERIOD_SECOND
-        self._environment_row.fill({"test_time_second": now, **self._environment.environment()})
+        self._environment_row.fill({TEST_TIME: now, **self._environment.environment()})
         yield from _write(self._environment_row)
 
     # ---- going on with an interrupted run
@@ -188,7 +199,7 @@ class Execution:
         """Go on with `visit`, which was interrupted: die and press as before, a sound cell, what is left."""
         known = self._resumption
         for result in known.unwritten:  # first of all: nobody else knows it
-            row = result.model_copy(update={"step_count": self._next_step_count})
+            row = result.model_copy(update={STEP_COUNT: self._next_step_count})
             self._next_step_count += 1
             yield from self._write_step(row, visit.technique_path(result.technique_index), visit.cycle_count)
         for step in known.environment:

@@ -16,6 +16,7 @@ from labctl.analysis.failures import told
 from labctl.analysis.result_text import letters, meanings, number, results, with_error, without_nan
 from labctl.documents import RunTables
 from labctl.records.cell import Cell
+from labctl.schema import CURRENT, END_REASON, STEP_COUNT, STEP_TIME, STEP_TYPE, STEPS, TIMESERIES, VOLTAGE
 
 WINDOW_SECOND = 600.0
 STEADY_CHANGE = 0.01  # of the current within the window
@@ -81,14 +82,14 @@ class PolarizationAnalysis:
 
 def analyze_polarization(run: RunTables, cell: Cell) -> PolarizationAnalysis:
     """The steady currents of a run of holds, and the resistance."""
-    steps, samples = run.stream("steps"), run.stream("timeseries")
+    steps, samples = run.stream(STEPS.name), run.stream(TIMESERIES.name)
     holds, skipped = list[SteadyHold](), list[str]()
-    for row in range(len(steps.get("step_count", ()))):
-        finished = str(steps["end_reason"][row]) in ("time", "current_below", "charge")
-        if str(steps["step_type"][row]).startswith("cv_") and finished:
-            mine = samples["step_count"] == steps["step_count"][row]
-            columns = (samples[n][mine] for n in ("step_time_second", "voltage_volt", "current_ampere"))
-            count = int(steps["step_count"][row])
+    for row in range(len(steps.get(STEP_COUNT, ()))):
+        finished = str(steps[END_REASON][row]) in ("time", "current_below", "charge")
+        if str(steps[STEP_TYPE][row]).startswith("cv_") and finished:
+            mine = samples[STEP_COUNT] == steps[STEP_COUNT][row]
+            columns = (samples[n][mine] for n in (STEP_TIME, VOLTAGE, CURRENT))
+            count = int(steps[STEP_COUNT][row])
             with told(skipped, f"step {count}"):
                 holds.append(steady_hold(count, *columns))
     resistance, spread, offset, bent = _resistance(holds)

@@ -24,6 +24,18 @@ from rich.console import RenderableType
 from labctl.analysis.result_text import number, results
 from labctl.documents import RunTables
 from labctl.records.cell import Cell
+from labctl.schema import (
+    CURRENT,
+    CYCLE_COUNT,
+    END_TEST_TIME,
+    START_TEST_TIME,
+    STEP_COUNT,
+    STEP_TYPE,
+    STEPS,
+    TEST_TIME,
+    TIMESERIES,
+    VOLTAGE,
+)
 
 MASS_BASIS = "active material"
 
@@ -165,19 +177,19 @@ def analyze_cycles(tables: RunTables, cell: Cell | None = None) -> CyclingAnalys
     record = tables.start.get("cell")
     mass = cell.active_mass_kg if cell else active_mass_kg(record)
     cycles = CycleAccumulator(active_mass_kg=mass)
-    steps, series = tables.stream("steps"), tables.stream("timeseries")
+    steps, series = tables.stream(STEPS.name), tables.stream(TIMESERIES.name)
     if series:
-        numbers, first = np.unique(series["step_count"], return_index=True)
-        types = {int(n): str(series["step_type"][row]) for n, row in zip(numbers, first, strict=True)}
+        numbers, first = np.unique(series[STEP_COUNT], return_index=True)
+        types = {int(n): str(series[STEP_TYPE][row]) for n, row in zip(numbers, first, strict=True)}
         cycles.take_samples(
-            series["test_time_second"],
-            series["voltage_volt"],
-            series["current_ampere"],
-            series["cycle_count"],
-            series["step_count"],
+            series[TEST_TIME],
+            series[VOLTAGE],
+            series[CURRENT],
+            series[CYCLE_COUNT],
+            series[STEP_COUNT],
             types,
         )
-    for row in range(len(steps.get("step_count", ()))):
+    for row in range(len(steps.get(STEP_COUNT, ()))):
         cycles.take_step({name: column[row] for name, column in steps.items()})
     if tables.stop is not None and tables.stop.get("exit_status") == "success":
         cycles.finish()
@@ -314,7 +326,7 @@ class CycleAccumulator:
 
     def take_step(self, row: Mapping[str, Any]) -> None:
         """Take a row of `steps`; its capacities replace what was integrated from the step's samples."""
-        half = self._half(int(row["cycle_count"]), str(row["step_type"]))
+        half = self._half(int(row[CYCLE_COUNT]), str(row[STEP_TYPE]))
         if half is None:
             return
         self.version += 1
@@ -322,8 +334,8 @@ class CycleAccumulator:
         capacity = float(row.get(f"step_{'charging' if sign > 0 else 'discharging'}_capacity_ah", nan))
         if not isfinite(capacity):
             return  # the instrument did not count: the samples stand
-        step = int(row["step_count"])
-        began, ended = float(row["start_test_time_second"]), float(row["end_test_time_second"])
+        step = int(row[STEP_COUNT])
+        began, ended = float(row[START_TEST_TIME]), float(row[END_TEST_TIME])
         self._finished.add(step)
         way.running.pop(step, None)
         way.finished_ah += capacity

@@ -18,6 +18,7 @@ from labctl.analysis.step_samples import (
     samples_by_step,
 )
 from labctl.documents import RunTables
+from labctl.schema import END_REASON, START_TEST_TIME, STEP_COUNT, STEP_TYPE, TIMESERIES
 
 _PULSE_ENDS = ("time", "charge")
 _REST_ENDS = ("time", "drift")
@@ -67,7 +68,7 @@ def pulses_from_tables(
     pulses: list[Pulse] = []
     skipped: list[SkippedPulse] = []
     for count in rows:
-        if rows[count]["step_type"] not in ("cc_charge", "cc_discharge"):
+        if rows[count][STEP_TYPE] not in ("cc_charge", "cc_discharge"):
             continue
         reason = _reason_to_skip(rows, samples, count)
         if reason is None:
@@ -112,15 +113,15 @@ def _polynomial(time: Array, volt: Array, order: int) -> tuple[Array, Array, flo
 
 
 def _reason_to_skip(rows: dict[int, StepRow], samples: dict[int, Segment], count: int) -> str | None:
-    end = rows[count]["end_reason"]
+    end = rows[count][END_REASON]
     if end not in _PULSE_ENDS:
         return f"the pulse ended by {end}, not by time or charge"
     for neighbour, word in ((count - 1, "before"), (count + 1, "after")):
         row = rows.get(neighbour)
-        if row is None or row["step_type"] != "rest":
+        if row is None or row[STEP_TYPE] != "rest":
             return f"no rest directly {word} it"
-        if row["end_reason"] not in _REST_ENDS:
-            return f"the rest {word} it ended by {row['end_reason']}, not by time or drift"
+        if row[END_REASON] not in _REST_ENDS:
+            return f"the rest {word} it ended by {row[END_REASON]}, not by time or drift"
     few = [c for c in (count - 1, count, count + 1) if len(_times(samples, c)) < _FEWEST_SAMPLES]
     return f"fewer than {_FEWEST_SAMPLES} valid samples in step {few[0]}" if few else None
 
@@ -134,8 +135,8 @@ def _pulse(rows: dict[int, StepRow], samples: dict[int, Segment], count: int, ne
     charge = charge_ah(row)
     return Pulse(
         step_count=count,
-        direction="charge" if row["step_type"] == "cc_charge" else "discharge",
-        start_test_time_second=float(row["start_test_time_second"]),
+        direction="charge" if row[STEP_TYPE] == "cc_charge" else "discharge",
+        start_test_time_second=float(row[START_TEST_TIME]),
         duration_second=duration_second(row),
         rest_second=duration_second(rest),
         charge_ah=charge,
@@ -148,10 +149,10 @@ def _pulse(rows: dict[int, StepRow], samples: dict[int, Segment], count: int, ne
 
 def _unfinished(rows: dict[int, StepRow], tables: RunTables) -> list[SkippedPulse]:
     """A current step with samples but without a row in `steps`: the run was cut off, or is in it."""
-    series = tables.stream("timeseries")
+    series = tables.stream(TIMESERIES.name)
     if not series:
         return []
-    types = series["step_type"]
+    types = series[STEP_TYPE]
     current = (types == "cc_charge") | (types == "cc_discharge")
-    counts = np.unique(series["step_count"][current])
+    counts = np.unique(series[STEP_COUNT][current])
     return [SkippedPulse(int(c), "the step was not finished") for c in counts if int(c) not in rows]

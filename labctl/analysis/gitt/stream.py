@@ -24,14 +24,30 @@ from labctl.analysis.gitt.results import GittPulse
 from labctl.analysis.sphere_diffusion import Equilibrium, Transient, pulse_response, rest_response
 from labctl.analysis.step_samples import Array, Segment
 from labctl.documents import Column, RunTables
+from labctl.schema import (
+    CURRENT,
+    ENVIRONMENT,
+    START_TEST_TIME,
+    STATUS,
+    STEP_CHARGING_CAPACITY,
+    STEP_COUNT,
+    STEP_DISCHARGING_CAPACITY,
+    STEP_TIME,
+    STEP_TYPE,
+    STEPS,
+    TEMPERATURE,
+    TEST_TIME,
+    TIMESERIES,
+    VOLTAGE,
+)
 
 _STEPS_KEPT = 7  # rest, and three times pulse and rest
 _MOST_STEPS = 128  # whose samples are kept before their rows of `steps` come; a program has at most 100
 _MOST_ROWS = 200_000  # of one step; what is longer is no pulse, and is not kept
 _PARTS = 64  # of one step; more are joined into one
 _PULSE_STEPS = ("cc_charge", "cc_discharge")
-_ENVIRONMENT = ("test_time_second", "temperature_t1_celsius")
-SAMPLES = ("step_time_second", "voltage_volt", "current_ampere", "step_count", "status")
+_ENVIRONMENT = (TEST_TIME, TEMPERATURE)
+SAMPLES = (STEP_TIME, VOLTAGE, CURRENT, STEP_COUNT, STATUS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +81,7 @@ class PulseWindow:
     @property
     def newest(self) -> int:
         """Step count of the pulse that has just ended."""
-        return int(self.tables.stream("steps")["step_count"][-2])
+        return int(self.tables.stream(STEPS.name)[STEP_COUNT][-2])
 
     def fit(self, *, with_newest: bool = True) -> tuple[FittedPulse, ...]:
         """The pulse before the newest, which has got its second neighbour, and the newest itself.
@@ -104,7 +120,7 @@ class GittStream:
 
     def take_samples(self, columns: Mapping[str, Column]) -> None:
         """Take rows of `timeseries`: the columns in `SAMPLES`, arrays of one length."""
-        counts = columns["step_count"]
+        counts = columns[STEP_COUNT]
         if not len(counts):
             return
         bounds = [0, *(np.flatnonzero(np.diff(counts)) + 1), len(counts)]
@@ -113,7 +129,7 @@ class GittStream:
             kept = self._samples.setdefault(int(counts[first]), [])
             if len(kept) >= _PARTS:
                 kept[:] = [_joined(kept)]
-            if not kept or len(kept[0]["step_count"]) < _MOST_ROWS:
+            if not kept or len(kept[0][STEP_COUNT]) < _MOST_ROWS:
                 kept.append(part)
 
         for count in list(self._samples)[:-_MOST_STEPS]:
@@ -130,29 +146,29 @@ class GittStream:
         self._steps.append(row)
         self._forget()
         previous = self._steps[-2] if len(self._steps) > 2 else None
-        if previous is None or row["step_type"] != "rest" or previous["step_type"] not in _PULSE_STEPS:
+        if previous is None or row[STEP_TYPE] != "rest" or previous[STEP_TYPE] not in _PULSE_STEPS:
             return None
         return PulseWindow(self._tables(), self._net_before_ah)
 
     def _forget(self) -> None:
         oldest = self._steps[0]
-        for count in [count for count in self._samples if count < int(oldest["step_count"])]:
+        for count in [count for count in self._samples if count < int(oldest[STEP_COUNT])]:
             del self._samples[count]
-        while self._environment and self._environment[0][0] < float(oldest["start_test_time_second"]):
+        while self._environment and self._environment[0][0] < float(oldest[START_TEST_TIME]):
             self._environment.popleft()
 
     def _tables(self) -> RunTables:
         steps = {name: np.array([row[name] for row in self._steps]) for name in self._steps[0]}
-        streams = {"steps": steps}
-        types = {int(row["step_count"]): str(row["step_type"]) for row in self._steps}
+        streams = {STEPS.name: steps}
+        types = {int(row[STEP_COUNT]): str(row[STEP_TYPE]) for row in self._steps}
         parts = [(types[count], part) for count in types for part in self._samples.get(count, ())]
         if parts:
-            streams["timeseries"] = _joined([part for _, part in parts])
-            lengths = [len(part["step_count"]) for _, part in parts]
-            streams["timeseries"]["step_type"] = np.repeat([kind for kind, _ in parts], lengths)
+            streams[TIMESERIES.name] = _joined([part for _, part in parts])
+            lengths = [len(part[STEP_COUNT]) for _, part in parts]
+            streams[TIMESERIES.name][STEP_TYPE] = np.repeat([kind for kind, _ in parts], lengths)
         if self._environment:
             readings = np.array(self._environment).T
-            streams["environment"] = dict(zip(_ENVIRONMENT, readings, strict=True))
+            streams[ENVIRONMENT.name] = dict(zip(_ENVIRONMENT, readings, strict=True))
         return RunTables(dict(self._start), None, streams)
 
 
@@ -161,7 +177,7 @@ def _joined(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
 
 
 def _net_charge_ah(row: Mapping[str, Any]) -> float:
-    net = float(row["step_charging_capacity_ah"]) - float(row["step_discharging_capacity_ah"])
+    net = float(row[STEP_CHARGING_CAPACITY]) - float(row[STEP_DISCHARGING_CAPACITY])
     return net if isfinite(net) else 0.0
 
 

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labctl.errors import ConfigurationError
+from labctl.schema import FREQUENCY, IMAGINARY_IMPEDANCE, REAL_IMPEDANCE
 
 Floats = npt.NDArray[np.float64]
 Complexes = npt.NDArray[np.complex128]
@@ -99,9 +100,9 @@ class KramersKronig:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; complex numbers as two lists."""
         return {
-            "frequency_hertz": self.frequency_hertz.tolist(),
-            "real_impedance_ohm": self.impedance_ohm.real.tolist(),
-            "imaginary_impedance_ohm": self.impedance_ohm.imag.tolist(),
+            FREQUENCY: self.frequency_hertz.tolist(),
+            REAL_IMPEDANCE: self.impedance_ohm.real.tolist(),
+            IMAGINARY_IMPEDANCE: self.impedance_ohm.imag.tolist(),
             "residual_real": self.residual_real.tolist(),
             "residual_imaginary": self.residual_imaginary.tolist(),
             "elements": self.elements,

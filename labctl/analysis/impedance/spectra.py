@@ -12,6 +12,30 @@ import numpy as np
 
 from labctl.analysis.impedance.complex_fit import Complexes, Floats
 from labctl.documents import RunTables
+from labctl.schema import (
+    APPLIED_PRESSURE,
+    CYCLE_COUNT,
+    END_REASON,
+    END_TEST_TIME,
+    ENVIRONMENT,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    IMPEDANCE,
+    PROTOCOL_STEP,
+    REAL_IMPEDANCE,
+    SPECTRUM_COUNT,
+    START_TEST_TIME,
+    STATUS,
+    STEP_CHARGING_CAPACITY,
+    STEP_COUNT,
+    STEP_DISCHARGING_CAPACITY,
+    STEP_TYPE,
+    STEPS,
+    SURFACE_PRESSURE,
+    TEMPERATURE,
+    TEST_TIME,
+    VOLTAGE,
+)
 
 _PLACE = re.compile(r"(\d+)(?:\[\d+\])?")
 
@@ -51,12 +75,12 @@ class Spectrum:
     def conditions(self) -> dict[str, Any]:
         """All but the points, as plain JSON."""
         return {
-            "spectrum_count": self.spectrum_count,
-            "step_count": self.step_count,
-            "cycle_count": self.cycle_count,
+            SPECTRUM_COUNT: self.spectrum_count,
+            STEP_COUNT: self.step_count,
+            CYCLE_COUNT: self.cycle_count,
             "tag": self.tag,
-            "start_test_time_second": self.start_test_time_second,
-            "voltage_volt": self.voltage_volt,
+            START_TEST_TIME: self.start_test_time_second,
+            VOLTAGE: self.voltage_volt,
             "net_charge_ah": self.net_charge_ah,
             "moved_charge_ah": self.moved_charge_ah,
             "temperature_celsius": self.temperature_celsius,
@@ -66,36 +90,36 @@ class Spectrum:
 
 def spectra(run: RunTables) -> tuple[Spectrum, ...]:
     """All finished spectra of a run, in order; one that was interrupted is left out."""
-    points, steps = run.stream("impedance"), run.stream("steps")
-    if not len(points.get("spectrum_count", ())) or not len(steps.get("step_count", ())):
+    points, steps = run.stream(IMPEDANCE.name), run.stream(STEPS.name)
+    if not len(points.get(SPECTRUM_COUNT, ())) or not len(steps.get(STEP_COUNT, ())):
         return ()
-    return tuple(_spectrum(run, row) for row in range(len(steps["step_count"])) if _is_finished(steps, row))
+    return tuple(_spectrum(run, row) for row in range(len(steps[STEP_COUNT])) if _is_finished(steps, row))
 
 
 def _is_finished(steps: Mapping[str, Any], row: int) -> bool:
-    return str(steps["step_type"][row]) in ("peis", "geis") and str(steps["end_reason"][row]) == "complete"
+    return str(steps[STEP_TYPE][row]) in ("peis", "geis") and str(steps[END_REASON][row]) == "complete"
 
 
 def _spectrum(run: RunTables, row: int) -> Spectrum:
-    points, steps = run.stream("impedance"), run.stream("steps")
-    mine = points["step_count"] == steps["step_count"][row]
-    begin, end = float(steps["start_test_time_second"][row]), float(steps["end_test_time_second"][row])
-    frequency = np.asarray(points["frequency_hertz"][mine], dtype=float)
-    impedance = points["real_impedance_ohm"][mine] + 1j * points["imaginary_impedance_ohm"][mine]
-    valid = np.isfinite(frequency) & np.isfinite(impedance) & (points["status"][mine] == 0)
+    points, steps = run.stream(IMPEDANCE.name), run.stream(STEPS.name)
+    mine = points[STEP_COUNT] == steps[STEP_COUNT][row]
+    begin, end = float(steps[START_TEST_TIME][row]), float(steps[END_TEST_TIME][row])
+    frequency = np.asarray(points[FREQUENCY][mine], dtype=float)
+    impedance = points[REAL_IMPEDANCE][mine] + 1j * points[IMAGINARY_IMPEDANCE][mine]
+    valid = np.isfinite(frequency) & np.isfinite(impedance) & (points[STATUS][mine] == 0)
     order = np.argsort(-frequency[valid], kind="stable")
-    moved = steps["step_charging_capacity_ah"] - steps["step_discharging_capacity_ah"]
-    counts = points["spectrum_count"][mine]
+    moved = steps[STEP_CHARGING_CAPACITY] - steps[STEP_DISCHARGING_CAPACITY]
+    counts = points[SPECTRUM_COUNT][mine]
     return Spectrum(
         spectrum_count=int(counts[0]) if len(counts) else 0,
-        step_count=int(steps["step_count"][row]),
-        cycle_count=int(steps["cycle_count"][row]),
-        tag=_tag(run.start.get("protocol"), str(steps["protocol_step"][row])),
+        step_count=int(steps[STEP_COUNT][row]),
+        cycle_count=int(steps[CYCLE_COUNT][row]),
+        tag=_tag(run.start.get("protocol"), str(steps[PROTOCOL_STEP][row])),
         start_test_time_second=begin,
-        voltage_volt=_mean(points["voltage_volt"][mine]),
+        voltage_volt=_mean(points[VOLTAGE][mine]),
         net_charge_ah=float(np.nansum(moved[:row])),
         moved_charge_ah=float(moved[row]),
-        temperature_celsius=_meanwhile(run, "temperature_t1_celsius", begin, end),
+        temperature_celsius=_meanwhile(run, TEMPERATURE, begin, end),
         pressure_pa=_pressure(run, begin, end),
         frequency_hertz=frequency[valid][order],
         impedance_ohm=impedance[valid][order],
@@ -103,14 +127,14 @@ def _spectrum(run: RunTables, row: int) -> Spectrum:
 
 
 def _pressure(run: RunTables, begin: float, end: float) -> float:
-    measured = _meanwhile(run, "surface_pressure_pa", begin, end)
-    return measured if np.isfinite(measured) else _meanwhile(run, "applied_pressure_pa", begin, end)
+    measured = _meanwhile(run, SURFACE_PRESSURE, begin, end)
+    return measured if np.isfinite(measured) else _meanwhile(run, APPLIED_PRESSURE, begin, end)
 
 
 def _meanwhile(run: RunTables, column: str, begin: float, end: float) -> float:
     """Mean of the readings of the surroundings in a time; the last one before it if there is none in it."""
-    around = run.stream("environment")
-    times = around.get("test_time_second")
+    around = run.stream(ENVIRONMENT.name)
+    times = around.get(TEST_TIME)
     if times is None or column not in around:
         return nan
     inside = (times >= begin) & (times <= end) & np.isfinite(around[column])

@@ -25,6 +25,18 @@ from labctl.importers.rows import FileRows, Floats, Integers
 from labctl.importers.steps import current_class
 from labctl.importers.table import Kind, read_columns
 from labctl.importers.text import TextFile, line_error
+from labctl.schema import (
+    AMPLITUDE_RMS,
+    CURRENT,
+    CYCLE_COUNT,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    REAL_IMPEDANCE,
+    STATUS,
+    TEMPERATURE,
+    TEST_TIME,
+    VOLTAGE,
+)
 
 _CURRENT_CONTROLLED, _VOLTAGE_CONTROLLED, RESTING = 1, 2, 3
 
@@ -62,8 +74,8 @@ def spectrum_key(
     found: Mapping[str, NDArray[Any]], values: Mapping[str, Floats], spectral: NDArray[np.bool_]
 ) -> Integers:
     """A number that changes where a spectrum begins."""
-    parts = [sweeps(values["frequency_hertz"], spectral)]
-    parts += [found[name] for name in ("sequence", "cycle_count", "spectrum_cycle") if name in found]
+    parts = [sweeps(values[FREQUENCY], spectral)]
+    parts += [found[name] for name in ("sequence", CYCLE_COUNT, "spectrum_cycle") if name in found]
     return np.unique(np.stack(parts), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
 
 
@@ -94,28 +106,28 @@ class _Quantity:
 
 
 _QUANTITIES = {
-    "test_time_second": _Quantity(("time/s",), kind="required_number"),
-    "voltage_volt": _Quantity(("Ecell/V", "Ewe-Ece/V", "<Ewe-Ece>/V", "<Ewe>/V", "Ewe/V")),
-    "current_ampere": _Quantity(("<I>/mA", "I/mA"), over=1e3),
-    "frequency_hertz": _Quantity(("freq/Hz",)),
-    "real_impedance_ohm": _Quantity(("Re(Z)/Ohm",)),
-    "imaginary_impedance_ohm": _Quantity(("-Im(Z)/Ohm",), over=-1.0),
-    "temperature_t1_celsius": _Quantity(("Temperature/\N{DEGREE SIGN}C",)),
+    TEST_TIME: _Quantity(("time/s",), kind="required_number"),
+    VOLTAGE: _Quantity(("Ecell/V", "Ewe-Ece/V", "<Ewe-Ece>/V", "<Ewe>/V", "Ewe/V")),
+    CURRENT: _Quantity(("<I>/mA", "I/mA"), over=1e3),
+    FREQUENCY: _Quantity(("freq/Hz",)),
+    REAL_IMPEDANCE: _Quantity(("Re(Z)/Ohm",)),
+    IMAGINARY_IMPEDANCE: _Quantity(("-Im(Z)/Ohm",), over=-1.0),
+    TEMPERATURE: _Quantity(("Temperature/\N{DEGREE SIGN}C",)),
     "mode": _Quantity(("mode",), kind="integer"),
     "sequence": _Quantity(("Ns",), kind="integer"),
     "sequence_changes": _Quantity(("Ns changes",), kind="integer"),
     "half_cycle": _Quantity(("half cycle",), kind="integer"),
-    "cycle_count": _Quantity(("cycle number",), kind="integer"),
+    CYCLE_COUNT: _Quantity(("cycle number",), kind="integer"),
     "spectrum_cycle": _Quantity(("z cycle",), kind="integer"),
-    "status": _Quantity(("error",), kind="integer"),
+    STATUS: _Quantity(("error",), kind="integer"),
 }
 _FLOATS = (
-    "voltage_volt",
-    "current_ampere",
-    "frequency_hertz",
-    "real_impedance_ohm",
-    "imaginary_impedance_ohm",
-    "temperature_t1_celsius",
+    VOLTAGE,
+    CURRENT,
+    FREQUENCY,
+    REAL_IMPEDANCE,
+    IMAGINARY_IMPEDANCE,
+    TEMPERATURE,
 )
 # Text exports that other programs have saved again have other characters for the degree sign.
 _DEGREES = re.compile(r"Temperature/[^\x00-\x7f]{0,3}C")
@@ -133,25 +145,21 @@ def read_mpt(path: Path) -> FileRows:
     _require(path, heading, places)
     notices = [*heading.notices, *_other_impedances(heading.columns, places)]
     wanted: dict[int, Kind] = {place: _QUANTITIES[name].kind for name, place in places.items()}
-    if heading.gives_dates(places["test_time_second"]):
-        wanted[places["test_time_second"]] = "text"
+    if heading.gives_dates(places[TEST_TIME]):
+        wanted[places[TEST_TIME]] = "text"
     rows = _whole_rows(file, lines, len(heading.columns), wanted, notices)
     columns, numbers = read_columns(
         file, rows, heading.columns, wanted, separator="\t", decimal=heading.decimal, quoted=False
     )
-    time, start = _times(path, columns[places["test_time_second"]], numbers, heading, notices)
-    found = {
-        name: _in_our_units(name, columns[place])
-        for name, place in places.items()
-        if name != "test_time_second"
-    }
+    time, start = _times(path, columns[places[TEST_TIME]], numbers, heading, notices)
+    found = {name: _in_our_units(name, columns[place]) for name, place in places.items() if name != TEST_TIME}
     values = {name: found[name] for name in _FLOATS if name in found}
-    spectral = values["frequency_hertz"] > 0 if "frequency_hertz" in values else np.zeros(len(numbers), bool)
-    if "current_ampere" not in values:
-        values["current_ampere"] = _no_current(path, heading, found.get("mode"), numbers)
+    spectral = values[FREQUENCY] > 0 if FREQUENCY in values else np.zeros(len(numbers), bool)
+    if CURRENT not in values:
+        values[CURRENT] = _no_current(path, heading, found.get("mode"), numbers)
     unit, amplitudes = heading.amplitude(found.get("sequence"), len(numbers))
-    values["amplitude_rms"] = np.where(spectral, amplitudes, np.nan)
-    voltage = heading.columns[places["voltage_volt"]]
+    values[AMPLITUDE_RMS] = np.where(spectral, amplitudes, np.nan)
+    voltage = heading.columns[places[VOLTAGE]]
     return FileRows(
         path=path,
         sha256=file.sha256,
@@ -164,10 +172,10 @@ def read_mpt(path: Path) -> FileRows:
         spectrum_key=spectrum_key(found, values, spectral) if spectral.any() else None,
         impedance_kind="geis" if unit == "A" else "peis",
         amplitude_unit=unit,
-        step_key=step_key(found, values["current_ampere"]),
-        step_type=step_types(found, values["current_ampere"]),
-        cycle_count=found.get("cycle_count"),
-        status=found.get("status"),
+        step_key=step_key(found, values[CURRENT]),
+        step_type=step_types(found, values[CURRENT]),
+        cycle_count=found.get(CYCLE_COUNT),
+        status=found.get(STATUS),
         start_unix_second=start,
         devices={"cycler": heading.device},
         about={"heading": list(heading.lines), "voltage_column": voltage},
@@ -211,7 +219,7 @@ def _times(
 
 def _other_impedances(columns: Sequence[str], places: Mapping[str, int]) -> list[str]:
     others = [name for name in columns if name.startswith(("Re(Zce)", "Re(Zwe-ce)"))]
-    if "real_impedance_ohm" not in places or not others:
+    if REAL_IMPEDANCE not in places or not others:
         return []
     return [f"the impedance is that of the working electrode, Re(Z); not taken over: {', '.join(others)}"]
 
@@ -228,10 +236,10 @@ def _places(headings: Sequence[str]) -> dict[str, int]:
 
 
 def _require(path: Path, heading: Heading, places: Mapping[str, int]) -> None:
-    needed = ["test_time_second", "voltage_volt"]
+    needed = [TEST_TIME, VOLTAGE]
     if heading.technique != "ocv" and "mode" not in places:
-        needed.append("current_ampere")
-    impedance = ("frequency_hertz", "real_impedance_ohm", "imaginary_impedance_ohm")
+        needed.append(CURRENT)
+    impedance = (FREQUENCY, REAL_IMPEDANCE, IMAGINARY_IMPEDANCE)
     if heading.technique in ("peis", "geis") or any(name in places for name in impedance):
         needed += impedance
     for name in needed:
@@ -249,7 +257,7 @@ def _no_current(path: Path, heading: Heading, mode: Integers | None, lines: Inte
     """The current of a file at open circuit, which has no column for what is 0."""
     flowing = np.flatnonzero(mode != RESTING) if mode is not None and heading.technique != "ocv" else []
     if len(flowing):
-        where, one_of = int(lines[flowing[0]]), " or ".join(_QUANTITIES["current_ampere"].headings)
+        where, one_of = int(lines[flowing[0]]), " or ".join(_QUANTITIES[CURRENT].headings)
         raise line_error(path, where, "heading", one_of, "is missing, and by its mode this row is no rest")
     return np.zeros(len(lines))
 

@@ -17,6 +17,7 @@ from labctl.live.model.pyramid import Floats
 from labctl.live.plots.axes import TimeAxis, ValueAxis
 from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
+from labctl.schema import CYCLE_COUNT, TEST_TIME, VOLTAGE
 
 Table = dict[str, npt.NDArray[np.generic]]
 Way = Literal["voltage over capacity", "voltage over time", "capacity per cycle"]
@@ -112,7 +113,7 @@ class OverlayPlot:
     ) -> tuple[Floats, Floats]:
         items = self._items.get(overlay.run.uid) or self._make(overlay.run.uid)
         if self.way == "voltage over time":
-            x, y = overlay.series.envelope("voltage_volt", *self.plot.x_range, self.plot.pixels(scale))
+            x, y = overlay.series.envelope(VOLTAGE, *self.plot.x_range, self.plot.pixels(scale))
         elif self.way == "voltage over capacity":
             x, y = overlay.against_capacity(basis, cycles)
         else:
@@ -170,13 +171,13 @@ class OverlayPlot:
     def table(self, overlay: Overlay, basis: Basis, cycles: CycleChoice) -> Table:
         """What is in view of one run, in plain units: Ah, V, s, and the mass that capacities refer to."""
         if self.way == "voltage over time":
-            time, volt = overlay.series.time, overlay.series.values("voltage_volt")
-            return self._named(overlay, {"test_time_second": time, "voltage_volt": volt}, time, volt)
+            time, volt = overlay.series.time, overlay.series.values(VOLTAGE)
+            return self._named(overlay, {TEST_TIME: time, VOLTAGE: volt}, time, volt)
         if self.way == "voltage over capacity":
             return self._half_table(overlay, basis, cycles)
         numbers, charge, discharge = overlay.per_cycle("mAh")
         columns: Table = {
-            "cycle_count": numbers,
+            CYCLE_COUNT: numbers,
             "charging_capacity_ah": charge * 1e-3,
             "discharging_capacity_ah": discharge * 1e-3,
             "active_mass_kg": np.full(len(numbers), overlay.active_mass_kg),
@@ -188,10 +189,10 @@ class OverlayPlot:
         halves = overlay.chosen(cycles)
         parts = [
             {
-                "cycle_count": np.full(len(half.capacity_ah), half.cycle_count),
+                CYCLE_COUNT: np.full(len(half.capacity_ah), half.cycle_count),
                 "charging_capacity_ah": half.capacity_ah if half.charging else half.capacity_ah * np.nan,
                 "discharging_capacity_ah": half.capacity_ah * np.nan if half.charging else half.capacity_ah,
-                "voltage_volt": half.voltage_volt,
+                VOLTAGE: half.voltage_volt,
                 "active_mass_kg": np.full(len(half.capacity_ah), overlay.active_mass_kg),
             }
             for half in halves

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from labctl.analysis.cycling.cycles import STEP_DIRECTION
 from labctl.live.model.decimation import Thinned
 from labctl.live.model.pyramid import Floats
+from labctl.schema import CURRENT, CYCLE_COUNT, STEP_COUNT, TEST_TIME, VOLTAGE
 
 Integers = npt.NDArray[np.int64]
 _MOST_ROWS = 512  # of a half cycle's curve; the curves of 2 000 cycles then take 50 MB
@@ -88,15 +89,15 @@ class HalfCycles:
         types: Mapping[int, str],
     ) -> None:
         """Take rows of `timeseries`, with the net charge at each and before the first of them."""
-        for number, part in parts_of_one(columns["step_count"]):  # type: ignore[arg-type]
+        for number, part in parts_of_one(columns[STEP_COUNT]):  # type: ignore[arg-type]
             direction = STEP_DIRECTION.get(types.get(number, ""))
             if direction is None:
                 continue
             before = float(net_ah[part.start - 1]) if part.start else net_before_ah
-            cycle = int(columns["cycle_count"][part.start])
-            half = self._half(cycle, direction, float(columns["test_time_second"][part.start]), before)
+            cycle = int(columns[CYCLE_COUNT][part.start])
+            half = self._half(cycle, direction, float(columns[TEST_TIME][part.start]), before)
             capacity = (net_ah[part] - half.start_net_ah) * direction
-            half.curve.add((capacity, columns["voltage_volt"][part], columns["current_ampere"][part]))  # type: ignore[arg-type]
+            half.curve.add((capacity, columns[VOLTAGE][part], columns[CURRENT][part]))  # type: ignore[arg-type]
             self.version += 1
 
     def _half(self, cycle: int, direction: int, second: float, net_ah: float) -> HalfCycle:

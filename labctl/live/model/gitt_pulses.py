@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labctl.live.model.worker import Worker
+from labctl.schema import (
+    END_REASON,
+    END_TEST_TIME,
+    START_TEST_TIME,
+    STEP_CHARGING_CAPACITY,
+    STEP_COUNT,
+    STEP_DISCHARGING_CAPACITY,
+    STEP_TYPE,
+    TIMESERIES,
+)
 
 if TYPE_CHECKING:
     from labctl.analysis.gitt.stream import FittedPulse, GittStream, PulseWindow, Transients
@@ -16,13 +26,13 @@ if TYPE_CHECKING:
 
 
 _STEP_COLUMNS = {
-    "step_count",
-    "step_type",
-    "end_reason",
-    "start_test_time_second",
-    "end_test_time_second",
-    "step_charging_capacity_ah",
-    "step_discharging_capacity_ah",
+    STEP_COUNT,
+    STEP_TYPE,
+    END_REASON,
+    START_TEST_TIME,
+    END_TEST_TIME,
+    STEP_CHARGING_CAPACITY,
+    STEP_DISCHARGING_CAPACITY,
 }
 _AT_ONCE = 3  # jobs given to the worker; what waits here can still be overtaken by a newer pulse
 _MOST_ROWS_WAITING = 2_000_000  # about 100 MB
@@ -112,7 +122,7 @@ class Pulses:
 
 
 def _rows(window: PulseWindow) -> int:
-    return len(window.tables.stream("timeseries").get("step_count", ()))
+    return len(window.tables.stream(TIMESERIES.name).get(STEP_COUNT, ()))
 
 
 def _thinned(curves: Transients) -> Transients:

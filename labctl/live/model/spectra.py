@@ -14,9 +14,18 @@ from labctl.analysis.impedance.kramers_kronig import FEWEST_POINTS, KramersKroni
 from labctl.live.model.charge import parts_of_one
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.worker import Worker
+from labctl.schema import (
+    CYCLE_COUNT,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    REAL_IMPEDANCE,
+    SPECTRUM_COUNT,
+    STEP_COUNT,
+    TEST_TIME,
+)
 
-COLUMNS = ("test_time_second", "frequency_hertz", "real_impedance_ohm", "imaginary_impedance_ohm")
-COUNTS = ("spectrum_count", "step_count", "cycle_count")
+COLUMNS = (TEST_TIME, FREQUENCY, REAL_IMPEDANCE, IMAGINARY_IMPEDANCE)
+COUNTS = (SPECTRUM_COUNT, STEP_COUNT, CYCLE_COUNT)
 
 
 def _none() -> Floats:
@@ -67,7 +76,7 @@ class Spectra:
 
     def take(self, columns: Mapping[str, npt.NDArray[Any]], net_charge_ah: float) -> None:
         """Take rows of `impedance`: the columns in `COLUMNS` and `COUNTS`; and the net charge now."""
-        numbers = columns["spectrum_count"]
+        numbers = columns[SPECTRUM_COUNT]
         if not len(numbers):
             return
         for _, rows in parts_of_one(numbers):
@@ -75,10 +84,10 @@ class Spectra:
         self.version += 1
 
     def _spectrum(self, columns: Mapping[str, npt.NDArray[Any]], row: int, net_charge_ah: float) -> Spectrum:
-        number = int(columns["spectrum_count"][row])
+        number = int(columns[SPECTRUM_COUNT][row])
         if not self.all or self.all[-1].number != number:
-            step, cycle = int(columns["step_count"][row]), int(columns["cycle_count"][row])
-            start = float(columns["test_time_second"][row])
+            step, cycle = int(columns[STEP_COUNT][row]), int(columns[CYCLE_COUNT][row])
+            start = float(columns[TEST_TIME][row])
             self.all.append(Spectrum(number, step, cycle, start, net_charge_ah))
         return self.all[-1]
 

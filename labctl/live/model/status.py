@@ -11,6 +11,7 @@ from labctl.journal.run_end import as_it_ended
 from labctl.live.model.run_model import RunModel
 from labctl.live.text import ampere_parts, counted, volt_parts
 from labctl.runs.summary import status_of_stop
+from labctl.schema import CURRENT, ENVIRONMENT, STEPS, SURFACE_PRESSURE, TEMPERATURE, TIMESERIES, VOLTAGE
 from labctl.units import duration_text
 
 State = Literal[
@@ -128,7 +129,7 @@ def _progress(model: RunModel, state: State, pace: float | None) -> str:
 
 def _state(model: RunModel, now: float, writer_alive: bool, replayed: bool) -> State:
     if model.stop is not None:
-        state = status_of_stop(as_it_ended(model.start or {}, model.stop, lambda: model.last.get("steps")))
+        state = status_of_stop(as_it_ended(model.start or {}, model.stop, lambda: model.last.get(STEPS.name)))
         return "tripped" if model.tripped and state != "finished" else state
     if replayed:
         return "replay"
@@ -174,13 +175,13 @@ def _detail(model: RunModel) -> str:
 
 
 def _values(model: RunModel) -> tuple[Value, ...]:
-    row = model.last.get("timeseries", {})
-    peak = model.timeseries.peak("current_ampere")
+    row = model.last.get(TIMESERIES.name, {})
+    peak = model.timeseries.peak(CURRENT)
     found = [
-        Value("Voltage", *volt_parts(row.get("voltage_volt"))),
-        Value("Current (charge > 0)", *ampere_parts(row.get("current_ampere"), peak)),
+        Value("Voltage", *volt_parts(row.get(VOLTAGE))),
+        Value("Current (charge > 0)", *ampere_parts(row.get(CURRENT), peak)),
     ]
-    environment = model.last.get("environment", {})
+    environment = model.last.get(ENVIRONMENT.name, {})
     for column, label, show in _ENVIRONMENT:
         value = environment.get(column)
         if isinstance(value, int | float) and isfinite(value):
@@ -198,8 +199,8 @@ def _megapascal(value: float) -> tuple[str, str]:
 
 _Show = Callable[[float], tuple[str, str]]
 _ENVIRONMENT: tuple[tuple[str, str, _Show], ...] = (
-    ("temperature_t1_celsius", "Temperature", _celsius),
-    ("surface_pressure_pa", "Stack pressure", _megapascal),
+    (TEMPERATURE, "Temperature", _celsius),
+    (SURFACE_PRESSURE, "Stack pressure", _megapascal),
 )
 
 

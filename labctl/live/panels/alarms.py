@@ -16,6 +16,7 @@ from labctl.live.panels.base import Table
 from labctl.live.text import NO_VALUE, clock_text
 from labctl.live.theme import Theme
 from labctl.live.widgets import plain_tip
+from labctl.schema import ALARM_ACTION, ALARM_KIND, ALARM_LIMIT, ALARM_SOURCE, ALARM_VALUE, TEST_TIME
 
 _HEADINGS = ("Run time", "Kind", "Source", "Value", "Limit", "Action", "Wall time")
 _KIND, _ALIGNED_RIGHT = 1, (3, 4)
@@ -65,14 +66,14 @@ class AlarmModel(QtCore.QAbstractTableModel):
 def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
     when = row.get("time")
     wall = f"{datetime.fromtimestamp(when).astimezone():%d %b %Y %H:%M:%S}" if when else NO_VALUE
-    second = _number(row.get("test_time_second"))
+    second = _number(row.get(TEST_TIME))
     return (
         clock_text(second) if isfinite(second) else NO_VALUE,
-        str(row.get("kind", "")),
-        str(row.get("source", "")),
-        _plain(row.get("value")),
-        _plain(row.get("limit")),
-        str(row.get("action", "")),
+        str(row.get(ALARM_KIND, "")),
+        str(row.get(ALARM_SOURCE, "")),
+        _plain(row.get(ALARM_VALUE)),
+        _plain(row.get(ALARM_LIMIT)),
+        str(row.get(ALARM_ACTION, "")),
         wall,
     )
 
@@ -156,8 +157,9 @@ class AlarmsPanel(QtWidgets.QWidget):
         rows = list(self.model.alarm_rows) if self.model is not None else []
         if not rows:
             return {}
-        numbers = ("test_time_second", "value", "limit")
+        numbers = (TEST_TIME, ALARM_VALUE, ALARM_LIMIT)
         table: Table = {name: np.array([_number(row.get(name)) for row in rows]) for name in numbers}
         return table | {
-            name: np.array([str(row.get(name, "")) for row in rows]) for name in ("kind", "source", "action")
+            name: np.array([str(row.get(name, "")) for row in rows])
+            for name in (ALARM_KIND, ALARM_SOURCE, ALARM_ACTION)
         }

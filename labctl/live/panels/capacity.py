@@ -18,6 +18,7 @@ from labctl.live.plots.plot import Plot
 from labctl.live.text import grouped
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox
+from labctl.schema import CURRENT, CYCLE_COUNT, VOLTAGE
 
 OVERLAID, IN_SEQUENCE = "cycles overlaid", "in sequence"
 SPECIFIC, ABSOLUTE = "mAh/g", "mAh"
@@ -170,7 +171,7 @@ class CapacityPanel(CyclePanel):
         if self.model is None:
             return {}
         if not self.overlaid:
-            names = ("net_charge_ah", "voltage_volt", "current_ampere")
+            names = ("net_charge_ah", VOLTAGE, CURRENT)
             return dict(zip(names, self.model.course.columns, strict=True))
         return table_of_cycles(self.chosen(self.model))
 
@@ -194,7 +195,7 @@ def table_of_cycles(halves: list[HalfCycle]) -> Table:
     lengths = [len(part[0]) for part in columns]
     joined = [np.concatenate(parts) for parts in zip(*columns, strict=True)]
     return {
-        "cycle_count": np.repeat([half.cycle_count for half in halves], lengths),
+        CYCLE_COUNT: np.repeat([half.cycle_count for half in halves], lengths),
         "direction": np.repeat([half.direction for half in halves], lengths),
-        **dict(zip(("capacity_ah", "voltage_volt", "current_ampere"), joined, strict=True)),
+        **dict(zip(("capacity_ah", VOLTAGE, CURRENT), joined, strict=True)),
     }

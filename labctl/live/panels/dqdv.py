@@ -18,6 +18,7 @@ from labctl.live.plots.curves import Curve, CurveBundle
 from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox
+from labctl.schema import CYCLE_COUNT, VOLTAGE
 
 _STEPS_MILLIVOLT = (2, 5, 10, 20)
 _FIRST_CHOICE = 1
@@ -94,8 +95,8 @@ class DifferentialPanel(CyclePanel):
         found = [self._differentiated(half) for half in halves]
         lengths = [len(one.voltage_volt) for one in found]
         return {
-            "cycle_count": np.repeat([half.cycle_count for half in halves], lengths),
+            CYCLE_COUNT: np.repeat([half.cycle_count for half in halves], lengths),
             "direction": np.repeat([half.direction for half in halves], lengths),
-            "voltage_volt": np.concatenate([one.voltage_volt for one in found]),
+            VOLTAGE: np.concatenate([one.voltage_volt for one in found]),
             "differential_capacity_ah_per_volt": np.concatenate([one.capacity_ah_per_volt for one in found]),
         }

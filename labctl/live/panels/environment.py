@@ -13,14 +13,21 @@ from labctl.live.panels.base import Table, legend_label, signed
 from labctl.live.panels.timeplot import TimePanel, TimePlot, TimeRange, dashed, rows_in_view
 from labctl.live.plots.axes import ValueAxis
 from labctl.live.theme import Theme
+from labctl.schema import (
+    APPLIED_PRESSURE,
+    PRESSURE_SETPOINT,
+    SURFACE_PRESSURE,
+    TEMPERATURE,
+    TEMPERATURE_SETPOINT,
+)
 
-_CELSIUS = ("temperature_t1_celsius", "temperature_setpoint_celsius")
-_PASCAL = ("surface_pressure_pa", "applied_pressure_pa", "pressure_setpoint_pa")
-_SET = {"temperature_setpoint_celsius", "pressure_setpoint_pa"}
+_CELSIUS = (TEMPERATURE, TEMPERATURE_SETPOINT)
+_PASCAL = (SURFACE_PRESSURE, APPLIED_PRESSURE, PRESSURE_SETPOINT)
+_SET = {TEMPERATURE_SETPOINT, PRESSURE_SETPOINT}
 _NAMES = {
-    "temperature_t1_celsius": "temperature",
-    "surface_pressure_pa": "load cell",
-    "applied_pressure_pa": "actuator",
+    TEMPERATURE: "temperature",
+    SURFACE_PRESSURE: "load cell",
+    APPLIED_PRESSURE: "actuator",
 }
 
 
@@ -76,11 +83,11 @@ class EnvironmentPanel(TimePanel):
 
     def _colours(self, theme: Theme) -> dict[str, str]:
         return {
-            "temperature_t1_celsius": theme.current,
-            "temperature_setpoint_celsius": theme.muted,
-            "surface_pressure_pa": theme.voltage,
-            "applied_pressure_pa": theme.fourth,
-            "pressure_setpoint_pa": theme.muted,
+            TEMPERATURE: theme.current,
+            TEMPERATURE_SETPOINT: theme.muted,
+            SURFACE_PRESSURE: theme.voltage,
+            APPLIED_PRESSURE: theme.fourth,
+            PRESSURE_SETPOINT: theme.muted,
         }
 
     def restyle(self, theme: Theme, pen_width: int) -> None:

@@ -20,6 +20,7 @@ from labctl.live.plots.curves import Curve, CurveBundle
 from labctl.live.plots.plot import Plot
 from labctl.live.text import si_parts
 from labctl.live.theme import Theme
+from labctl.schema import FREQUENCY, SPECTRUM_COUNT
 
 _TESTED = 5  # the newest spectra of those that are shown: a test takes some 20 ms
 _PERCENT = 100.0
@@ -103,8 +104,8 @@ class KramersKronigPanel(SpectrumPanel):
             return {}
         lengths = [len(test.frequency_hertz) for _, test in tested]
         return {
-            "spectrum_count": np.repeat([spectrum.number for spectrum, _ in tested], lengths),
-            "frequency_hertz": np.concatenate([test.frequency_hertz for _, test in tested]),
+            SPECTRUM_COUNT: np.repeat([spectrum.number for spectrum, _ in tested], lengths),
+            FREQUENCY: np.concatenate([test.frequency_hertz for _, test in tested]),
             "residual_real": np.concatenate([test.residual_real for _, test in tested]),
             "residual_imaginary": np.concatenate([test.residual_imaginary for _, test in tested]),
         }

@@ -19,6 +19,15 @@ from labctl.live.plots.plot import Plot
 from labctl.live.plots.readings import spectrum_reading
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox
+from labctl.schema import (
+    CYCLE_COUNT,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    IMPEDANCE,
+    REAL_IMPEDANCE,
+    SPECTRUM_COUNT,
+    START_TEST_TIME,
+)
 
 XY = Callable[[Spectrum], tuple[Floats, Floats]]
 
@@ -63,7 +72,7 @@ class SpectrumPanel(PlotPanel):
         """No impedance, or none yet."""
         if any(len(spectrum) for spectrum in model.spectra.all):
             return ""
-        if model.contents.lacks("impedance"):
+        if model.contents.lacks(IMPEDANCE.name):
             return "This run measures no impedance"
         return "The run holds no impedance" if self.ended or model.stop else "No impedance yet"
 
@@ -120,12 +129,12 @@ def table_of(spectra: tuple[Spectrum, ...]) -> Table:
         return np.concatenate(columns) if columns else np.empty(0)
 
     return {
-        "spectrum_count": np.repeat([spectrum.number for spectrum in spectra], lengths),
-        "cycle_count": np.repeat([spectrum.cycle_count for spectrum in spectra], lengths),
-        "start_test_time_second": np.repeat([spectrum.start_second for spectrum in spectra], lengths),
-        "frequency_hertz": joined([spectrum.frequency_hertz for spectrum in spectra]),
-        "real_impedance_ohm": joined([spectrum.real_ohm for spectrum in spectra]),
-        "imaginary_impedance_ohm": joined([spectrum.imaginary_ohm for spectrum in spectra]),
+        SPECTRUM_COUNT: np.repeat([spectrum.number for spectrum in spectra], lengths),
+        CYCLE_COUNT: np.repeat([spectrum.cycle_count for spectrum in spectra], lengths),
+        START_TEST_TIME: np.repeat([spectrum.start_second for spectrum in spectra], lengths),
+        FREQUENCY: joined([spectrum.frequency_hertz for spectrum in spectra]),
+        REAL_IMPEDANCE: joined([spectrum.real_ohm for spectrum in spectra]),
+        IMAGINARY_IMPEDANCE: joined([spectrum.imaginary_ohm for spectrum in spectra]),
     }
 
 

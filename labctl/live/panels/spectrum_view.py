@@ -15,6 +15,7 @@ from labctl.live.model.series import Series
 from labctl.live.model.spectra import Spectrum
 from labctl.live.plots.curves import MOST_CURVES, evenly
 from labctl.live.text import grouped
+from labctl.schema import APPLIED_PRESSURE, SURFACE_PRESSURE, TEMPERATURE
 
 ColourBy = Literal["time", "state of charge", "temperature", "pressure", "cycle"]
 COLOUR_BY: tuple[ColourBy, ...] = ("time", "state of charge", "temperature", "pressure", "cycle")
@@ -117,10 +118,10 @@ class SpectrumView(QtCore.QObject):
                 return Scale("Net charge since start", "mAh/g", charge / mass)
             return Scale("Net charge since start", "mAh", charge * 1e3)
         if self.colour_by == "temperature":
-            return Scale("Temperature", "°C", _at(model.environment, "temperature_t1_celsius", times))
-        pressure = _at(model.environment, "surface_pressure_pa", times)
+            return Scale("Temperature", "°C", _at(model.environment, TEMPERATURE, times))
+        pressure = _at(model.environment, SURFACE_PRESSURE, times)
         if not np.isfinite(pressure).any():
-            pressure = _at(model.environment, "applied_pressure_pa", times)
+            pressure = _at(model.environment, APPLIED_PRESSURE, times)
         return Scale("Stack pressure", "MPa", pressure / 1e6)
 
 

@@ -20,6 +20,7 @@ from labctl.live.plots.crosshair import Reading
 from labctl.live.plots.plot import Plot
 from labctl.live.plots.readings import column_value
 from labctl.live.theme import Theme
+from labctl.schema import TEST_TIME
 
 
 def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> Reading | None:
@@ -28,7 +29,7 @@ def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> 
     if row is None:
         return None
     instant = float(series.time[row])
-    values, marks = [column_value("test_time_second", instant)], []
+    values, marks = [column_value(TEST_TIME, instant)], []
     for plot in plots:
         for column in plot.columns:
             number = float(series.values(column)[row])
@@ -211,7 +212,7 @@ def rows_in_view(series: Series, plot: Plot) -> Table:
     left, right = plot.x_range
     first, last = np.searchsorted(series.time, (left, right), "left")
     rows = slice(int(first), int(last))
-    table: Table = {"test_time_second": series.time[rows].copy()}
+    table: Table = {TEST_TIME: series.time[rows].copy()}
     return table | {name: series.values(name)[rows].copy() for name in series.curves}
 
 

@@ -11,6 +11,7 @@ from labctl.live.panels.base import Table
 from labctl.live.panels.timeplot import TimePanel, TimePlot, rows_in_view
 from labctl.live.plots.axes import ValueAxis
 from labctl.live.theme import Theme
+from labctl.schema import CURRENT, VOLTAGE
 
 
 class TimeSeriesPanel(TimePanel):
@@ -23,8 +24,8 @@ class TimeSeriesPanel(TimePanel):
         """Voltage above current."""
         volt = ValueAxis("Voltage", "V", "E")
         ampere = ValueAxis("Current", "A", "I", prefixed=True)
-        self.voltage = TimePlot(["voltage_volt"], volt, labelled=False, smallest=1e-3)
-        self.current = TimePlot(["current_ampere"], ampere, labelled=True, smallest=1e-9, relative=0.1)
+        self.voltage = TimePlot([VOLTAGE], volt, labelled=False, smallest=1e-3)
+        self.current = TimePlot([CURRENT], ampere, labelled=True, smallest=1e-9, relative=0.1)
         self.add_time_plot(self.voltage, 0, stretch=5)
         self.add_time_plot(self.current, 1, stretch=3)
         self.zero = self.current.add(pg.InfiniteLine(pos=0.0, angle=0))
@@ -46,7 +47,7 @@ class TimeSeriesPanel(TimePanel):
 
     def restyle(self, theme: Theme, pen_width: int) -> None:
         """Each curve has the colour of its axis."""
-        for column, plot in (("voltage_volt", self.voltage), ("current_ampere", self.current)):
+        for column, plot in ((VOLTAGE, self.voltage), (CURRENT, self.current)):
             plot.paint_curve(column, pg.mkPen(theme.curve(column), width=pen_width))
             plot.left.setTextPen(pg.mkPen(theme.curve(column)))
         self.zero.setPen(pg.mkPen(theme.muted, width=1))

@@ -13,6 +13,7 @@ from PySide6 import QtCore
 
 from labctl.live.plots.axes import LogAxis, PlotAxis
 from labctl.live.text import NO_VALUE, clock_text, si_parts, significant
+from labctl.schema import TEST_TIME
 
 if TYPE_CHECKING:
     from labctl.live.plots.plot import Plot
@@ -182,7 +183,7 @@ def _drawn(item: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def axis_value(axis: PlotAxis, place: float) -> Value:
     """What a place along an axis is in the axis's quantity and unit."""
     if axis.is_time:
-        return Value("test_time_second", place, clock_text(place))
+        return Value(TEST_TIME, place, clock_text(place))
     if isinstance(axis, LogAxis):
         number = 10.0**place
         return Value(_named(axis.quantity, axis.unit), number, " ".join(si_parts(number, axis.unit, _DIGITS)))

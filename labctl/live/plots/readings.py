@@ -12,16 +12,24 @@ from labctl.live.model.pyramid import Floats
 from labctl.live.model.spectra import Spectrum
 from labctl.live.plots.crosshair import Reading, Value
 from labctl.live.text import NO_VALUE, ampere_parts, clock_text, si_parts, volt_parts
+from labctl.schema import (
+    CYCLE_COUNT,
+    FREQUENCY,
+    IMAGINARY_IMPEDANCE,
+    REAL_IMPEDANCE,
+    START_TEST_TIME,
+    TEST_TIME,
+)
 
 if TYPE_CHECKING:
     pass
 
 
 _LABELS = {
-    "real_impedance_ohm": "Re Z",
-    "imaginary_impedance_ohm": "Im Z",
-    "start_test_time_second": "at",
-    "cycle_count": "cycle",
+    REAL_IMPEDANCE: "Re Z",
+    IMAGINARY_IMPEDANCE: "Im Z",
+    START_TEST_TIME: "at",
+    CYCLE_COUNT: "cycle",
 }
 _SUFFIXED = {"_ohm": "Ω", "_hertz": "Hz", "_ah": "Ah", "_pa": "Pa"}
 
@@ -39,7 +47,7 @@ def column_value(name: str, number: float, peak: float = 0.0) -> Value:
 
 
 def _parts(name: str, number: float, peak: float) -> tuple[str, str]:
-    if name.endswith("test_time_second"):
+    if name.endswith(TEST_TIME):
         return clock_text(number), ""
     if name.endswith("_volt"):
         return volt_parts(number)
@@ -81,10 +89,10 @@ def _places(spectrum: Spectrum) -> Iterator[tuple[Floats, Floats]]:
 
 def _point_values(spectrum: Spectrum, row: int) -> tuple[Value, ...]:
     point = {
-        "frequency_hertz": float(spectrum.frequency_hertz[row]),
-        "real_impedance_ohm": float(spectrum.real_ohm[row]),
-        "imaginary_impedance_ohm": float(spectrum.imaginary_ohm[row]),
-        "start_test_time_second": spectrum.start_second,
-        "cycle_count": spectrum.cycle_count,
+        FREQUENCY: float(spectrum.frequency_hertz[row]),
+        REAL_IMPEDANCE: float(spectrum.real_ohm[row]),
+        IMAGINARY_IMPEDANCE: float(spectrum.imaginary_ohm[row]),
+        START_TEST_TIME: spectrum.start_second,
+        CYCLE_COUNT: spectrum.cycle_count,
     }
     return tuple(column_value(name, number) for name, number in point.items())

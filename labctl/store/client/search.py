@@ -15,6 +15,7 @@ from tiled.query_registration import default_query_registry
 from labctl.errors import StoreError
 from labctl.runs.query import BARE, RunQuery
 from labctl.runs.summary import RunSummary, start_unix_second, summarise
+from labctl.schema import TIMESERIES
 from labctl.store.connection import ServiceInfo, is_loopback
 
 _EXIT_STATUS = {"finished": "success", "failed": "fail", "aborted": "abort", "stopped": "abort"}
@@ -142,7 +143,7 @@ def summary_in_tiled(item: dict[str, Any], data_directory: Path) -> RunSummary:
     metadata, uid = item["attributes"]["metadata"], item["id"]
     start, stop = metadata["start"], metadata.get("stop")
     day = datetime.fromtimestamp(start_unix_second(start), UTC).strftime("%Y-%m-%d")
-    rows = metadata.get("labctl", {}).get("rows", {}).get("timeseries", 0)
+    rows = metadata.get("labctl", {}).get("rows", {}).get(TIMESERIES.name, 0)
     status: Literal["interrupted"] = "interrupted"
     directory = data_directory / "runs" / day / uid
     return summarise(directory, start, stop, status=status, points=rows, source="tiled")

@@ -18,12 +18,12 @@ import orjson
 import pyarrow as pa
 from bluesky_tiled_plugins.exporters import build_descriptor_docs
 
+from labctl.schema import TEST_TIME
 from labctl.store.server.tables import DatabaseTable
 
 PAGE_ROWS = 1_000
 _BLOCK_ROWS = 10_000  # one query each
 _PAGES_AT_ONCE = 10  # handed over from the reading thread and sent together
-_TEST_TIME = "test_time_second"
 
 
 async def json_seq(
@@ -107,7 +107,7 @@ class StreamReader:
     def _keep(self, rows: pa.Table | None) -> None:
         self._rows = rows
         if rows is not None:
-            name = _TEST_TIME if _TEST_TIME in rows.column_names else "time"
+            name = TEST_TIME if TEST_TIME in rows.column_names else "time"
             # NaN never decides an order: such a row goes with the one before it
             self._times = np.fmax.accumulate(np.concatenate(([-np.inf], rows[name].to_numpy())))[1:]
 

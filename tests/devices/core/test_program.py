@@ -8,7 +8,7 @@ import pytest
 
 from devices.core.columns import NO_VALUE
 from devices.core.program import ProgramRecord, RowBuffer, StepIntegral
-from devices.core.techniques import ConstantCurrent, Program, Sampling, remainder
+from devices.core.techniques import ConstantCurrent, Impedance, Program, Sampling, remainder
 from labctl.clock import MonotonicClock, TimeKeeper
 from labctl.schema import IMPEDANCE, TIMESERIES
 
@@ -84,3 +84,42 @@ def test_a_step_whose_charge_nobody_knows_is_not_continued() -> None:
     assert remainder(program, [result]) is None
     record, _, _ = recorded(CHARGE, 1e-3, nan)
     assert remainder(program, record.results) is not None
+
+
+def test_rows_are_written_by_name() -> None:
+    spectra = RowBuffer(IMPEDANCE)
+    technique = Impedance(
+        frequency_max_hertz=1e5, frequency_min_hertz=1.0, points_per_decade=10, amplitude_rms_volt=0.01
+    )
+    program = Program(techniques=(technique,), first_step_count=7, first_spectrum_count=4, cycle_count=2)
+    keeper = TimeKeeper(MonotonicClock())
+    record = ProgramRecord(program, keeper=keeper, rows=RowBuffer(TIMESERIES), spectra=spectra)
+    record.begin_step(0)
+    record.impedance(1.0, 1e5, 20 - 3j, 3.7, 1e-6, 5, 100.0)
+    [page] = spectra.pages()
+    row = {name: value for name, [value] in page["data"].items()}
+    assert tuple(row) == IMPEDANCE.names
+    assert row.pop("test_time_second") == pytest.approx(1.0, abs=0.1)
+    assert row == {
+        "frequency_hertz": 1e5,
+        "real_impedance_ohm": 20.0,
+        "imaginary_impedance_ohm": -3.0,
+        "voltage_volt": 3.7,
+        "current_ampere": 1e-6,
+        "amplitude_rms": 0.01,
+        "amplitude_unit": "V",
+        "spectrum_count": 4,
+        "step_count": 7,
+        "cycle_count": 2,
+        "status": 5,
+    }
+    assert page["timestamps"] == {name: [100.0] for name in IMPEDANCE.names}
+
+
+def test_a_row_without_a_column_or_with_another_is_refused() -> None:
+    rows, whole = RowBuffer(TIMESERIES), dict.fromkeys(TIMESERIES.names, 0)
+    with pytest.raises(KeyError, match="voltage_volt"):
+        rows.append({name: 0 for name in whole if name != "voltage_volt"}, 0.0)
+    with pytest.raises(ValueError, match="frequency_hertz"):
+        rows.append({**whole, "frequency_hertz": 1.0}, 0.0)
+    assert list(rows.pages()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labctl.bdf import ENVIRONMENT
+from labctl.bdf import ENVIRONMENT_COLUMNS
 from labctl.export.run import FORMATS
 from labctl.importers.generic_csv import ColumnMap
 from labctl.importers.run import import_file
@@ -36,7 +36,7 @@ def test_the_example_is_imported_with_the_map_that_the_page_shows(tmp_path: Path
 def test_the_page_names_all_formats_and_columns() -> None:
     for format in FORMATS:
         assert f"| `{format}`" in PAGE
-    for name in ENVIRONMENT:
+    for name in ENVIRONMENT_COLUMNS:
         assert name in PAGE or re.fullmatch(r"temperature_t[2-5]_celsius", name)
 
 
