@@ -13,13 +13,12 @@ from typing import Any
 from ophyd import Component, Device
 from ophyd.status import DeviceStatus
 
-from devices.alicat.driver import AlicatPressureController
 from devices.core.columns import Column
 from devices.core.instrument import AlarmHandler, AlarmLatch, log_alarm
 from devices.core.settling import Approach, ApproachTimeoutError, Target
-from devices.mark10.driver import Mark10LoadCell
 from devices.press.drive import PressureDrive
 from devices.press.geometry import Press, PressureOptions
+from devices.press.parts import LoadCell, PressureActuator
 from labctl.clock import Clock, MonotonicClock
 from labctl.errors import DeviceError, InstrumentError, LabctlError, ProtocolError
 from labctl.schema import ColumnSpec
@@ -50,8 +49,8 @@ class StackPressure(Device):
         self,
         prefix: str = "",
         *,
-        actuator: AlicatPressureController,
-        load_cell: Mark10LoadCell,
+        actuator: PressureActuator,
+        load_cell: LoadCell,
         press: Press,
         pressure_max_pa: float | None = None,
         settings: PressureOptions | None = None,
