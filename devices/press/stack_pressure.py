@@ -15,7 +15,7 @@ from ophyd.status import DeviceStatus
 
 from devices.core.columns import Column
 from devices.core.instrument import AlarmHandler, AlarmLatch, log_alarm
-from devices.core.settling import Approach, ApproachTimeoutError, Target
+from devices.core.settling import Approach, SettlingTimeoutError, Target
 from devices.press.drive import PressureDrive
 from devices.press.geometry import Press, PressureOptions
 from devices.press.parts import LoadCell, PressureActuator
@@ -211,7 +211,7 @@ class StackPressure(Device):
             goal,
             begin=lambda: self._drive.begin(goal, lambda: approach.over),
             observe=lambda: self._drive.steer(goal, lambda: approach.over),
-            fail=lambda error: self._give_up(approach, error),
+            on_failure=lambda error: self._give_up(approach, error),
         )
         with self._drive.order:
             before, self._approach = self._approach, approach
@@ -246,7 +246,7 @@ class StackPressure(Device):
 
     def _give_up(self, approach: Approach, error: LabctlError) -> None:
         """An approach has failed: held, unless the pressure only did not come in time."""
-        late = isinstance(error, ApproachTimeoutError)
+        late = isinstance(error, SettlingTimeoutError)
         with self._drive.order:
             if self._approach is not approach:
                 return
