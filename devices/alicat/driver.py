@@ -275,7 +275,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
             target,
             begin=begin,
             observe=lambda: self.refresh().pressure_pa,
-            fail=lambda error: None,
+            on_failure=lambda error: None,
             period_second=self.period_second,
         )
         with self._order:

@@ -1,7 +1,7 @@
 """The ophyd cycler that every driver shares: programs, their streams, an open circuit on every way out.
 
-A driver adds how to talk (see `CircuitInstrument`), what it can do (`check`), how a program gets onto the
-instrument (`_load`) and how its output is followed (`_new_run`).
+A driver adds how to talk (see `CircuitInstrument`), what it can do and what a program becomes there
+(`_compile`), how that gets onto the instrument (`_load`) and how its output is followed (`_new_run`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from math import isnan, nan
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ophyd import Component
 from ophyd.status import DeviceStatus
 
 from devices.core.columns import Column
+from devices.core.compiled_once import CompiledOnce
+from devices.core.end_reasons import PAUSED, STOPPED, failed
 from devices.core.flyer import DirectCurrentFlyer, ImpedanceFlyer
 from devices.core.instrument import Instrument
 from devices.core.program import Course, ProgramRecord, ProgramRun
@@ -182,10 +184,11 @@ class CircuitInstrument(Instrument):
 
 _READING_WITHIN_SECOND = 10.0
 T = TypeVar("T")
+C = TypeVar("C")
 
 
-class CyclerDevice(CircuitInstrument):
-    """A cycler at `address`.
+class CyclerDevice(CircuitInstrument, Generic[C]):
+    """A cycler at `address`; `C` is what its programs are compiled to.
 
     Args:
         address: the transport's own string.
@@ -204,6 +207,7 @@ class CyclerDevice(CircuitInstrument):
         self.limits = limits or Limits()
         self._keeper = TimeKeeper(self._clock)
         self._lock = threading.RLock()  # orders prepare, start, pause and resume between threads
+        self._compiled = CompiledOnce[C]()
         self._course: Course | None = None
         self._run: ProgramRun | None = None
         self.found_clock_second: float | None = None  # when a driver that can tell last found the instrument,
@@ -222,17 +226,17 @@ class CyclerDevice(CircuitInstrument):
         state = "circuit closed" if self.cell_on.get() else "circuit open"
         return f"<{self.name}: {who.maker} {who.model} {who.serial}, {state}, {reading}>"
 
-    # ---- what a driver adds; all but `check` and `_new_run` run in the reader thread
-    def check(self, program: Program) -> None:
-        """Refuse, naming technique and field, what instrument, station or cell do not allow."""
+    # ---- what a driver adds; `_compile` and `_new_run` run in any thread, the others in the reader thread
+    def _compile(self, program: Program, limits: Limits) -> C:
+        """Refuse, naming technique and field, what instrument or `limits` do not allow; else compile."""
         raise NotImplementedError
 
-    def limits_for(self, program: Program) -> Limits:
-        """The limits that are compiled into `program`: the cycler's own, narrowed by the program's."""
-        return self.limits if program.limits is None else self.limits.narrowed_by(program.limits)
+    def _compiled_for(self) -> tuple[object, ...]:
+        """What `_compile` makes use of besides what it is given: model, channel and the like."""
+        raise NotImplementedError
 
-    def _load(self, program: Program) -> None:
-        """Compile `program` and upload it; no current flows."""
+    def _load(self, compiled: C) -> None:
+        """Upload what a program was compiled to; no current flows."""
         raise NotImplementedError
 
     def _new_run(self, program: Program, record: ProgramRecord) -> ProgramRun:
@@ -250,6 +254,11 @@ class CyclerDevice(CircuitInstrument):
     def _look_at_open_circuit(self) -> str:
         """Have the instrument say that its circuit is open; what it says, in words."""
         raise NotImplementedError
+
+    def _note_found(self, *, running: bool) -> None:
+        """Found when connecting, with somebody's program running or not; not when it is reached again."""
+        if self._identity is None:
+            self.found_clock_second, self.found_running = self._clock.now(), running
 
     # ---- for people and for the start document
     def measure_rest_voltage(self) -> float:
@@ -297,6 +306,24 @@ class CyclerDevice(CircuitInstrument):
         return {**super().metadata(), "limits": self.limits.model_dump()}
 
     # ---- programs
+    def check(self, program: Program) -> None:
+        """Refuse, naming technique and field, what instrument, station or cell do not allow.
+
+        Raises:
+            ProtocolError: with what is allowed; nothing was sent.
+        """
+        self._compiled_program(program)
+
+    def limits_for(self, program: Program) -> Limits:
+        """The limits that are compiled into `program`: the cycler's own, narrowed by the program's."""
+        return self.limits if program.limits is None else self.limits.narrowed_by(program.limits)
+
+    def _compiled_program(self, program: Program) -> C:
+        """What `program` is compiled to under the limits of now; of its check, if that was the last one."""
+        limits = self.limits_for(program)
+        made_of = (program.techniques, limits, *self._compiled_for())
+        return self._compiled.get(made_of, lambda: self._compile(program, limits))
+
     def prepare(self, value: Program) -> DeviceStatus:
         """Check `value` now; done when it is compiled and uploaded. No current flows.
 
@@ -314,7 +341,9 @@ class CyclerDevice(CircuitInstrument):
             raise DeviceError(f"{self.name}: a program is running")
 
     def _upload(self, program: Program) -> DeviceStatus:
-        return self._status_of(self._require_worker().submit(lambda: self._load(program)))
+        return self._status_of(
+            self._require_worker().submit(lambda: self._load(self._compiled_program(program)))
+        )
 
     def start_program(self) -> DeviceStatus:
         """Run the prepared program (the flyer's `kickoff`)."""
@@ -363,7 +392,7 @@ class CyclerDevice(CircuitInstrument):
             self._circuit_maybe_closed = False
         except Exception as error:  # noqa: BLE001 - whatever it is, the program is over
             failure = error
-            run.record.end_step(f"failed: {error}")
+            run.record.end_step(failed(error))
             self._attempt_to_open()
         self.cell_on.put(int(self._circuit_maybe_closed))
         run.close()
@@ -399,7 +428,7 @@ class CyclerDevice(CircuitInstrument):
     def stage(self) -> DeviceStatus:  # type: ignore[override]  # ophyd waits; the RunEngine takes either
         """Part of a run from here on; done when the circuit is seen to be open, failed if it is not."""
         super().stage()
-        self._ask_to_stop("stopped")
+        self._ask_to_stop(STOPPED)
         attempt = self._attempt_to_open()
         if attempt is None:
             raise DeviceError(f"{self.name}: not connected")
@@ -412,7 +441,7 @@ class CyclerDevice(CircuitInstrument):
 
     def stop(self, *, success: bool = False) -> None:
         """Open the circuit and end the program; never raises."""
-        self._ask_to_stop("stopped")
+        self._ask_to_stop(STOPPED)
         self._open_circuit()
         if self._course is not None:
             self._course.settle()
@@ -427,7 +456,7 @@ class CyclerDevice(CircuitInstrument):
         with self._lock:
             if self._course is not None:
                 self._course.paused = self._course.open
-            self._ask_to_stop("paused")
+            self._ask_to_stop(PAUSED)
             self._open_circuit()
 
     def resume(self) -> None:

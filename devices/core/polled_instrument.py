@@ -26,6 +26,7 @@ from labctl.host_time import HOST, elapsed_second
 from labctl.records.limits import Limits
 
 R = TypeVar("R")
+T = TypeVar("T")
 STALE_PERIODS, STALE_WALL_SECOND = 5.0, 2.0
 _LATE_PERIODS, _LATE_SECOND = 3.0, 2.0
 _SILENT_POLLS = 3  # so many failures in a row: open the link anew, it may be a different one by now
@@ -147,7 +148,7 @@ class PolledInstrument(Instrument, Generic[R]):
         """Have the reader thread take a reading as soon as it can."""
         return self._require_worker().submit(self._poll)
 
-    def wait_for(self, future: Future[Any]) -> Any:
+    def wait_for(self, future: Future[T]) -> T:
         """The result of a job of the reader thread."""
         try:
             return HOST.result_within(future, _LONGEST_POLL_SECOND)

@@ -12,9 +12,9 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from devices.core.end_reasons import EndReason
 from labctl.records.limits import Limits
 
-EndReason = Literal["time", "voltage_above", "voltage_below", "charge", "current_below", "drift", "complete"]
 StepType = Literal[
     "rest", "cc_charge", "cc_discharge", "cv_charge", "cv_discharge", "peis", "geis", "environment"
 ]

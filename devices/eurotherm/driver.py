@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from math import isfinite, nan
 from typing import Any, TypeVar
 
@@ -18,156 +17,12 @@ from devices.core.columns import Column
 from devices.core.polled_instrument import PolledInstrument
 from devices.core.protocols import Identity
 from devices.eurotherm.link import ControllerReading, EurothermLink
+from devices.eurotherm.move import SettlingOptions, TemperatureMove
 from devices.eurotherm.registers import TROUBLES, Status
 from devices.transport.modbus import ModbusLink
-from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError, TransportError
+from labctl.errors import ConfigurationError, DeviceError, ProtocolError
 from labctl.host_time import HOST
 from labctl.schema import ColumnSpec
-
-
-@dataclass(frozen=True)
-class Settling:
-    """When a temperature counts as reached; times are the station clock's.
-
-    ValueError names what is impossible.
-    """
-
-    tolerance_kelvin: float = 0.5
-    dwell_second: float = 60.0
-    timeout_second: float = 7200.0
-
-    def changed(
-        self, tolerance_kelvin: float | None, dwell_second: float | None, timeout_second: float | None
-    ) -> Settling:
-        """The same with what is given in place of its own."""
-        given = {
-            "tolerance_kelvin": tolerance_kelvin,
-            "dwell_second": dwell_second,
-            "timeout_second": timeout_second,
-        }
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
-
-    def __post_init__(self) -> None:
-        for name, lowest in (("tolerance_kelvin", 0.01), ("dwell_second", 0.0), ("timeout_second", 1.0)):
-            value = getattr(self, name)
-            if not lowest <= value <= 1e7:
-                raise ValueError(f"{name} = {value!r}: must be a number from {lowest:g} to 1e7")
-
-
-class Move:
-    """A status that is done after a dwell of readings within the tolerance of the target.
-
-    A reading outside, or none, begins the dwell anew. Without any reading for `silence_awake_second` (wall
-    time during which this process ran) the move has failed, as the link has. After a gap in which the host
-    did not run (labctl.host_time) the dwell begins anew, for nobody looked; the timeout is longer by the gap.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        status: DeviceStatus,
-        target_celsius: float,
-        settling: Settling,
-        *,
-        ramp_second: float,
-        silence_awake_second: float,
-    ) -> None:
-        self.name, self.status = name, status
-        self.target_celsius, self.settling = target_celsius, settling
-        self.told = False  # whether the instrument may have heard of it
-        self.ended = False
-        self._error: Exception | None = None
-        self._longest_second = settling.timeout_second + ramp_second
-        self._silence_awake_second = silence_awake_second
-        self._lock = threading.Lock()
-        self._deadline: float | None = None  # until the instrument has the setpoint
-        self._inside_since: float | None = None
-        self._last_reading_awake_second = 0.0
-        self._looked_clock_second, self._gaps = 0.0, 0
-
-    def begin(self, clock_second: float, awake_second: float, gaps: int) -> None:
-        """The instrument has the setpoint, since `clock_second`."""
-        self._last_reading_awake_second, self._gaps = awake_second, gaps
-        self._looked_clock_second = clock_second
-        self._deadline = clock_second + self._longest_second
-
-    def judge(
-        self, reading: ControllerReading | None, clock_second: float, awake_second: float, gaps: int
-    ) -> None:
-        """Take a reading into account; called by the reader thread.
-
-        Args:
-            reading: None where it failed.
-            clock_second: the station's clock at the reading.
-            awake_second: how long this process has run, and
-            gaps: how often it did not (labctl.host_time).
-        """
-        if self._deadline is None or self.ended:
-            return
-        if gaps != self._gaps:
-            self._gaps, self._inside_since = gaps, None
-            self._deadline += clock_second - self._looked_clock_second
-        self._looked_clock_second = clock_second
-        if reading is None:
-            self._inside_since = None
-            if awake_second - self._last_reading_awake_second > self._silence_awake_second:
-                self.fail(TransportError(f"{self._what()}: the controller does not answer any more"))
-        else:
-            self._last_reading_awake_second = awake_second
-            self._judge_value(reading, clock_second)
-        if clock_second >= self._deadline:
-            late = f"not there after {self._longest_second:g} s{_at(reading)}"
-            self.fail(DeviceError(f"{self._what()}: {late}"))
-
-    def _judge_value(self, reading: ControllerReading, clock_second: float) -> None:
-        for trouble in TROUBLES:
-            if trouble.fatal and reading.status & trouble.bits:
-                self.fail(InstrumentError(f"{self._what()}: {trouble.words}"))
-                return
-        gap = abs(reading.temperature_celsius - self.target_celsius)
-        if not isfinite(gap) or gap > self.settling.tolerance_kelvin + 1e-9:
-            self._inside_since = None
-            return
-        if self._inside_since is None:
-            self._inside_since = clock_second
-        if clock_second - self._inside_since >= self.settling.dwell_second:
-            self._end(None)
-
-    @property
-    def inside(self) -> bool:
-        """Whether the dwell has begun."""
-        return self._inside_since is not None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the temperature was reached."""
-        return self.ended and self._error is None
-
-    def give_up(self, reason: str) -> None:
-        """Somebody wants something else."""
-        self.fail(DeviceError(f"{self._what()}: {reason} before it was reached"))
-
-    def fail(self, error: Exception) -> None:
-        """End it as failed; nothing happens when it has ended."""
-        self._end(error)
-
-    def _end(self, error: Exception | None) -> None:
-        with self._lock:  # readings, stop() and a new setpoint come from different threads
-            if self.ended:
-                return
-            self.ended, self._error = True, error
-        if error is None:
-            self.status.set_finished()
-        else:
-            self.status.set_exception(error)
-
-    def _what(self) -> str:
-        return f"{self.name}: setpoint {self.target_celsius:g} degC"
-
-
-def _at(reading: ControllerReading | None) -> str:
-    return "" if reading is None else f", but at {reading.temperature_celsius:g} degC"
-
 
 _NO_READING = ControllerReading(nan, nan, nan, nan, Status.NO_ANSWER)
 
@@ -316,11 +171,11 @@ class Eurotherm3200(EurothermReadings):
         super().__init__(address, **options)
         self.ramp_kelvin_per_minute = ramp_kelvin_per_minute
         try:
-            self.settling = Settling(tolerance_kelvin, dwell_second, timeout_second)
+            self.settling = SettlingOptions(tolerance_kelvin, dwell_second, timeout_second)
         except ValueError as error:
             raise ConfigurationError(self.name, "options", None, str(error)) from None
         self._lock = threading.RLock()  # orders set, track and stop between threads
-        self._move: Move | None = None  # the last one
+        self._move: TemperatureMove | None = None  # the last one
         self._path = False  # whether `track` was the last order
 
     def check_setpoint(self, celsius: float, ramp_kelvin_per_minute: float | None = None) -> float:
@@ -362,12 +217,11 @@ class Eurotherm3200(EurothermReadings):
             settling = self.settling.changed(tolerance_kelvin, dwell_second, timeout_second)
         except ValueError as error:
             raise ProtocolError(f"{self.name}: setpoint {celsius:g} degC: {error}") from None
-        move = Move(
+        ramp_second = 60.0 * self._distance_kelvin(target) / ramp if ramp else 0.0
+        move = TemperatureMove(
             self.name,
             DeviceStatus(self, call_stop_on_failure=False),
-            target,
-            settling,
-            ramp_second=60.0 * self._distance_kelvin(target) / ramp if ramp else 0.0,
+            settling.target(target, ramp_second),
             silence_awake_second=max(_SILENT_PERIODS * self.period_second, _SILENT_AWAKE_SECOND),
         )
         with self._lock:
@@ -420,17 +274,17 @@ class Eurotherm3200(EurothermReadings):
         super()._show(value)
         move = self._move
         if move is not None:
-            move.judge(value, self.last_reading_clock_second, *HOST.look())
+            move.judge_reading(value, self.last_reading_clock_second, *HOST.look())
 
-    def _begin(self, move: Move, ramp: float | None) -> None:
+    def _begin(self, move: TemperatureMove, ramp: float | None) -> None:
         self._change(self._controller.require_control)
-        if move.ended:
+        if move.over:
             return  # given up before its turn came: nothing is written
         asked_second, move.told = self._clock.now(), True  # simulated time may run while it is written
-        self._change(self._controller.go_to, move.target_celsius, ramp)
-        move.begin(asked_second, *HOST.look())
+        self._change(self._controller.go_to, move.target.value, ramp)
+        move.begin_at(asked_second, *HOST.look())
 
-    def _hold(self, move: Move | None) -> None:
+    def _hold(self, move: TemperatureMove | None) -> None:
         """Hold the temperature of now, unless the instrument never heard of `move`."""
         if self._controller.tracking is not None or (move is not None and move.told):
             self._change(self._controller.hold)
@@ -452,7 +306,7 @@ class Eurotherm3200(EurothermReadings):
 
     # ---- other threads
     def _replace(
-        self, move: Move | None, job: Callable[[], T], reason: str = "a new setpoint was given"
+        self, move: TemperatureMove | None, job: Callable[[], T], reason: str = "a new setpoint was given"
     ) -> Future[T]:
         """Give the last move up for `move`, and queue its job."""
         future = self._require_worker().submit(job)
@@ -461,12 +315,12 @@ class Eurotherm3200(EurothermReadings):
             last.give_up(reason)
         return future
 
-    def _follow(self, move: Move, begun: Future[None]) -> None:
+    def _follow(self, move: TemperatureMove, begun: Future[None]) -> None:
         """Let the clock pass, and look, until the move has ended."""
         try:
             self.wait_for(begun)
-            while not move.ended:
-                step = move.settling.dwell_second / _LOOKS_PER_DWELL if move.inside else _FAR_SECOND
+            while not move.over:
+                step = move.target.dwell_second / _LOOKS_PER_DWELL if move.inside else _FAR_SECOND
                 self._clock.sleep(max(self.period_second, step))
                 with suppress(DeviceError):  # NaN and an alarm already; the move judges it
                     self.refresh()

@@ -27,6 +27,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.core.end_reasons import (
+    CURRENT_BELOW,
+    CURRENT_MAX,
+    VOLTAGE_ABOVE,
+    VOLTAGE_BELOW,
+    VOLTAGE_MAX,
+    VOLTAGE_MIN,
+)
+from devices.core.program_checks import window_volt
+from devices.core.step_time import LONGEST_STEP_SECOND, time_limit_second
 from devices.core.techniques import AnyTechnique, ConstantCurrent, ConstantVoltage, OpenCircuit, Program
 from devices.keithley.models import (
     MOST_BLOCKS,
@@ -42,7 +52,6 @@ from devices.keithley.timing import (
     phases,
     power_line_cycles,
     readings_of,
-    time_limit_second,
 )
 from labctl.errors import ProtocolError
 from labctl.records.limits import Limits
@@ -126,8 +135,8 @@ class Condition:
     def limit_passed(self, reading: float) -> str:
         """The name of the limit that this reading has passed."""
         if self.reason == CURRENT_LIMIT:
-            return "current_max"
-        return "voltage_min" if reading < self.low else "voltage_max"
+            return CURRENT_MAX
+        return VOLTAGE_MIN if reading < self.low else VOLTAGE_MAX
 
 
 def _shown(value: float) -> str:
@@ -148,20 +157,19 @@ def end_conditions(technique: AnyTechnique, limits: Limits) -> tuple[Condition, 
     found = []
     if isinstance(technique, ConstantCurrent):
         if technique.until_voltage_above_volt is not None:
-            found.append(Condition("voltage_above", technique.until_voltage_above_volt, high, inside=True))
+            found.append(Condition(VOLTAGE_ABOVE, technique.until_voltage_above_volt, high, inside=True))
         if technique.until_voltage_below_volt is not None:
-            found.append(Condition("voltage_below", low, technique.until_voltage_below_volt, inside=True))
+            found.append(Condition(VOLTAGE_BELOW, low, technique.until_voltage_below_volt, inside=True))
     elif isinstance(technique, ConstantVoltage) and technique.until_current_below_ampere is not None:
         small = technique.until_current_below_ampere
-        found.append(Condition("current_below", -small, small, inside=True))
+        found.append(Condition(CURRENT_BELOW, -small, small, inside=True))
     return tuple(found)
 
 
 def limit_conditions(technique: AnyTechnique, limits: Limits) -> tuple[Condition, ...]:
     """Safety limits that can be seen in a technique's readings; the others its settings keep."""
     if isinstance(technique, ConstantCurrent):
-        low = -WIDEST_VOLT if limits.voltage_min_volt is None else limits.voltage_min_volt
-        high = WIDEST_VOLT if limits.voltage_max_volt is None else limits.voltage_max_volt
+        low, high = window_volt(limits, -WIDEST_VOLT, WIDEST_VOLT)
         return (Condition(VOLTAGE_LIMIT, low, high, inside=False),)
     if isinstance(technique, ConstantVoltage) and limits.current_max_ampere is not None:
         most = limits.current_max_ampere
@@ -187,7 +195,6 @@ def host_condition(technique: AnyTechnique) -> str | None:
 
 BUFFER = "labctl"
 SOURCE_LIST, MEASURE_LIST = "labctlSource", "labctlMeasure"
-LONGEST_STEP_SECOND = 1_000_000.0  # a step without a time condition still ends by itself
 SPARE_READINGS = 100
 OTHER_READINGS = 1000  # room for the instrument's own two buffers, which are made small
 

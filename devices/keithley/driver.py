@@ -17,12 +17,14 @@ from __future__ import annotations
 from typing import Any
 
 from devices.core.cycler import CyclerDevice
+from devices.core.models import ModelChoice
 from devices.core.program import ProgramRecord, ProgramRun
 from devices.core.protocols import Identity
+from devices.core.take_over import output_is_on, program_is_running
 from devices.core.techniques import Program
 from devices.keithley.compiler import BUFFER, MEASURE_LIST, SOURCE_LIST, CompiledProgram, compile_program
 from devices.keithley.link import GOING_ON, KeithleyLink
-from devices.keithley.models import MODELS, WIDEST_VOLT, KeithleyModel, check_program
+from devices.keithley.models import MODELS, WIDEST_VOLT, check_program
 from devices.keithley.replay import OVERFLOW
 from devices.keithley.run import KeithleyRun
 from devices.keithley.settings import (
@@ -34,6 +36,7 @@ from devices.keithley.settings import (
 from devices.keithley.timing import LONGEST_REST_TICK_SECOND, LONGEST_TICK_SECOND
 from devices.transport.visa_line import VisaLine
 from labctl.errors import ConfigurationError, DeviceError, InstrumentError, TransportError
+from labctl.records.limits import Limits
 
 _SAME = 1e-4  # relative difference between a limit and what is read back
 _MAKE_ROOM = ("defbuffer1", "defbuffer2")
@@ -41,7 +44,7 @@ _SMALLEST_BUFFER = 10
 _HOST_CHECKED = ("open_circuit.until_drift_volt_per_hour", "constant_voltage.until_charge_ah")
 
 
-class Keithley2450(CyclerDevice):
+class Keithley2450(CyclerDevice[CompiledProgram]):
     """A source-measure unit at a VISA resource, connected to the cell by four wires.
 
     Args:
@@ -62,19 +65,21 @@ class Keithley2450(CyclerDevice):
         **options: Any,
     ) -> None:
         super().__init__(address, **options)
-        self._expected_model = _known_model(model)
-        self._model: KeithleyModel | None = None
+        self._model = ModelChoice("Keithley2450", MODELS, model)
         self._terminals = _known_terminals(terminals)
         self._link = KeithleyLink(VisaLine(address, library=visa_library))
         self._line_hertz = 50.0
-        self._compiled: CompiledProgram | None = None
+        self._loaded: CompiledProgram | None = None
         self._limits_read_back: dict[str, float] = {}
 
-    def check(self, program: Program) -> None:
-        """Refuse, naming technique and field, what instrument, station or cell do not allow."""
-        model = self._model or self._expected_model
-        check_program(program, model, self.limits_for(program))
-        compile_program(program, model or MODELS["2450"], self.limits_for(program), self._line_hertz)
+    def _compile(self, program: Program, limits: Limits) -> CompiledProgram:
+        model = self._model.known
+        if model is None:  # it may be any of them: what all can do is checked first
+            check_program(program, None, limits)
+        return compile_program(program, model or MODELS["2450"], limits, self._line_hertz)
+
+    def _compiled_for(self) -> tuple[object, ...]:
+        return self._model.known, self._line_hertz
 
     def metadata(self) -> dict[str, Any]:
         """Identity, limits as set and as read back, how often they are checked, what the host checks."""
@@ -88,7 +93,7 @@ class Keithley2450(CyclerDevice):
     @property
     def host_checked(self) -> tuple[str, ...]:
         """Conditions of the prepared program that the host evaluates, because the instrument cannot."""
-        return self._compiled.host_checked if self._compiled is not None else ()
+        return self._loaded.host_checked if self._loaded is not None else ()
 
     def _without_host(self) -> str:
         ends = f", but not to the ends that the host checks ({', '.join(self.host_checked)})"
@@ -102,7 +107,7 @@ class Keithley2450(CyclerDevice):
         return self._link.open(ours=self._identity is not None)
 
     def _set_up(self, identity: Identity) -> None:
-        self._model = self._model_of(identity)
+        self._model.take(MODELS.get(identity.model), self.prefix, identity.model)
         try:
             running = self._link.model_state() in GOING_ON
         except TransportError:
@@ -111,38 +116,20 @@ class Keithley2450(CyclerDevice):
             raise
         if not self.take_over:
             self._require_idle(running)
-        if self._identity is None:
-            self.found_clock_second, self.found_running = self._clock.now(), running
+        self._note_found(running=running)
         self._resynchronise()
 
     def _require_idle(self, running: bool) -> None:
         if running:
-            raise InstrumentError(
-                f"{self.prefix}: a program is running on the instrument; while its trigger model runs, one "
-                "of labctl's ends by itself at its limits; `labctl off STATION` ends it now, as `labctl run` "
-                "would"
+            raise program_is_running(
+                self.prefix, "while its trigger model runs, one of labctl's ends by itself at its limits"
             )
         if self._link.ask("OUTP?") != "0":
-            raise InstrumentError(
-                f"{self.prefix}: the output is on and no trigger model is running: nothing on the instrument "
-                "will switch it off; `labctl off STATION` does, as `labctl run` would"
-            )
+            raise output_is_on(self.prefix, "trigger model")
 
     def _resynchronise(self) -> None:
         self._disarm()
         self._set_limits()
-
-    def _model_of(self, identity: Identity) -> KeithleyModel:
-        model = MODELS.get(identity.model)
-        if model is None:
-            known = ", ".join(MODELS)
-            raise InstrumentError(
-                f"{self.prefix}: model {identity.model} is not supported; supported are {known}"
-            )
-        if self._expected_model is not None and model is not self._expected_model:
-            expected = self._expected_model.name
-            raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
-        return model
 
     def _disarm(self) -> None:
         """The high-impedance output-off mode before anything else, confirmed; *RST would undo it.
@@ -164,7 +151,7 @@ class Keithley2450(CyclerDevice):
 
     def _set_limits(self) -> None:
         """Protection limits, set and read back; buffers; formats. The output is off."""
-        model = self._require_model()
+        model = self._model.require(self.name)
         volt, ampere = voltage_limit_volt(self.limits), current_limit_ampere(self.limits, model, WIDEST_VOLT)
         self._link.command(
             *settings_idle(1.0).commands,
@@ -212,14 +199,9 @@ class Keithley2450(CyclerDevice):
         return volt
 
     # ---- programs; `_load` in the reader thread
-    def _load(self, program: Program) -> None:
+    def _load(self, compiled: CompiledProgram) -> None:
         """Settings into configuration lists, blocks into the trigger model; the output stays off."""
-        model = self._require_model()
-        compiled = compile_program(program, model, self.limits_for(program), self._line_hertz)
-        self._upload_compiled(compiled)
-
-    def _upload_compiled(self, compiled: CompiledProgram) -> None:
-        self._compiled = None
+        self._loaded = None
         self._confirm_off()
         self._link.send(  # refused when there are none, which does not matter
             f'SOUR:CONF:LIST:DEL "{SOURCE_LIST}"',
@@ -236,7 +218,7 @@ class Keithley2450(CyclerDevice):
             self._store(settings)
         self._link.command(*settings_idle(1.0).commands)
         self._link.command('TRIG:LOAD "Empty"', *_timer(compiled.base_second), *compiled.blocks)
-        self._compiled = compiled
+        self._loaded = compiled
 
     def _store(self, settings: SourceMeasureSettings) -> None:
         self._link.command(*settings.commands)
@@ -244,12 +226,12 @@ class Keithley2450(CyclerDevice):
         self._link.command(f'SOUR:CONF:LIST:STOR "{SOURCE_LIST}"', f'SENS:CONF:LIST:STOR "{MEASURE_LIST}"')
 
     def _new_run(self, program: Program, record: ProgramRecord) -> ProgramRun:
-        if self._compiled is None:
+        if self._loaded is None:
             raise DeviceError(f"{self.name}: no program is loaded")
         return KeithleyRun(
             self._link,
             record,
-            self._compiled,
+            self._loaded,
             program.techniques,
             on_reading=self._publish,
             on_alarm=self._alarm,
@@ -258,12 +240,6 @@ class Keithley2450(CyclerDevice):
 
     def _seen_open(self) -> None:
         self._circuit_maybe_closed = False
-
-    def _require_model(self) -> KeithleyModel:
-        model = self._model or self._expected_model
-        if model is None:
-            raise DeviceError(f"{self.name}: not connected")
-        return model
 
 
 def _timer(period_second: float) -> tuple[str, ...]:
@@ -276,14 +252,6 @@ def _timer(period_second: float) -> tuple[str, ...]:
         "TRIG:TIM1:STAR:GEN OFF",
         "TRIG:TIM1:STAT ON",
     )
-
-
-def _known_model(name: str | None) -> KeithleyModel | None:
-    if name is None:
-        return None
-    if str(name) not in MODELS:
-        raise ConfigurationError("Keithley2450", "model", name, f"allowed are {', '.join(MODELS)}")
-    return MODELS[str(name)]
 
 
 def _known_terminals(name: str | None) -> str | None:

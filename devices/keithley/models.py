@@ -10,6 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from devices.core.program_checks import (
+    check_current,
+    check_voltages,
+    largest_current_ampere,
+    numbered,
+    window_volt,
+)
 from devices.core.techniques import ConstantCurrent, ConstantVoltage, OpenCircuit, Program
 from labctl.errors import ProtocolError
 from labctl.records.limits import Limits
@@ -65,34 +72,22 @@ def check_program(program: Program, model: KeithleyModel | None, limits: Limits)
     Raises:
         ProtocolError: naming technique number, field, value and what is allowed.
     """
-    for number, technique in enumerate(program.techniques, start=1):
-        where = f"technique {number} ({technique.kind})"
+    window = window_volt(limits, -WIDEST_VOLT, WIDEST_VOLT)
+    for where, technique in numbered(program):
         if not isinstance(technique, _TECHNIQUES):
             known = ", ".join(t.model_fields["kind"].default for t in _TECHNIQUES)
             name = model.name if model is not None else "a Keithley 2450, 2460 or 2461"
             raise ProtocolError(f"{where}: {name} cannot do this; it does {known}")
-        _check_voltages(where, technique, limits)
+        check_voltages(where, technique, window)
         if isinstance(technique, ConstantCurrent):
-            _check_current(where, technique.current_ampere, model, limits)
+            most, least = _current_range(model, limits)
+            check_current(where, technique.current_ampere, most, least)
 
 
-def _check_voltages(where: str, technique: object, limits: Limits) -> None:
-    low = -WIDEST_VOLT if limits.voltage_min_volt is None else limits.voltage_min_volt
-    high = WIDEST_VOLT if limits.voltage_max_volt is None else limits.voltage_max_volt
-    for field in ("voltage_volt", "until_voltage_above_volt", "until_voltage_below_volt"):
-        volt = getattr(technique, field, None)
-        if volt is not None and not low <= volt <= high:
-            raise ProtocolError(f"{where}: {field} = {volt:g} V: allowed is {low:g} V to {high:g} V")
-
-
-def _check_current(where: str, ampere: float, model: KeithleyModel | None, limits: Limits) -> None:
-    most = inf if limits.current_max_ampere is None else limits.current_max_ampere
-    least = 0.0
-    if model is not None:
-        volts = (limits.voltage_min_volt, limits.voltage_max_volt)
-        widest = max((abs(v) for v in volts if v is not None), default=0.0)
-        most, least = min(most, model.current_max_at(widest)), model.current_min_ampere
-    if not least <= abs(ampere) <= most:
-        raise ProtocolError(
-            f"{where}: current_ampere = {ampere:g} A: allowed is {least:g} A <= |I| <= {most:g} A"
-        )
+def _current_range(model: KeithleyModel | None, limits: Limits) -> tuple[float, float]:
+    """Largest and smallest current (A) that limits and instrument allow in the window of voltages."""
+    if model is None:
+        return largest_current_ampere(limits, inf), 0.0
+    volts = (limits.voltage_min_volt, limits.voltage_max_volt)
+    widest = max((abs(v) for v in volts if v is not None), default=0.0)
+    return largest_current_ampere(limits, model.current_max_at(widest)), model.current_min_ampere

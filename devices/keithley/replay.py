@@ -16,10 +16,11 @@ from math import isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.core.end_reasons import CHARGE, DRIFT
 from devices.core.program import ProgramRecord, Trouble
+from devices.core.step_time import time_end_reason
 from devices.core.techniques import AnyTechnique, ConstantVoltage, OpenCircuit, Sampling
 from devices.keithley.compiler import CompiledProgram, Condition, Loop
-from devices.keithley.timing import time_end_reason
 
 Array = NDArray[np.float64]
 ELEMENTS = "READ, SOUR, REL, STAT, SOURSTAT"
@@ -328,7 +329,7 @@ class Replay:
         if end is not None:
             return end.reason
         if self._total is not None and self._used >= self._total:
-            return "drift" if isinstance(technique, OpenCircuit) else "charge"
+            return DRIFT if isinstance(technique, OpenCircuit) else CHARGE
         last_loop = self._loop_index + 1 == len(self._program.loops)
         if self._used < loop.readings:
             return None

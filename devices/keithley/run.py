@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from math import isfinite, nan
 
+from devices.core.end_reasons import CURRENT_MAX, UNKNOWN, VOLTAGE_MAX, tripped
 from devices.core.program import OnAlarm, OnReading, ProgramRecord, ProgramRun
 from devices.core.techniques import AnyTechnique
 from devices.keithley.compiler import BUFFER, VOLTAGE_LIMIT, CompiledProgram
@@ -185,10 +186,10 @@ class KeithleyRun(ProgramRun):
             self._learn_where_it_ended(block, running=False)
         limit = self._replay.limit_passed or self._limit_of(block)
         if limit is not None:
-            self._replay.close(f"trip {limit}", time.time())
+            self._replay.close(tripped(limit), time.time())
             raise self._trip_error(limit)
         if not self._replay.finished:
-            self._replay.close(self._stop_reason or f"unknown ({state.lower()})", time.time())
+            self._replay.close(self._stop_reason or f"{UNKNOWN} ({state.lower()})", time.time())
 
     def _limit_of(self, block: int) -> str | None:
         """The limit whose way out the model has taken, should its reading have been lost."""
@@ -197,7 +198,7 @@ class KeithleyRun(ProgramRun):
         kind = self._program.exits.get(block)
         if kind is None:
             return None
-        return "voltage_max" if kind == VOLTAGE_LIMIT else "current_max"
+        return VOLTAGE_MAX if kind == VOLTAGE_LIMIT else CURRENT_MAX
 
     def _trip_error(self, limit: str) -> TripError:
         value, unit = self._replay.last_measured, "A" if limit.startswith("current") else "V"

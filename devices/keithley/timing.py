@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, gcd, inf
 
-from devices.core.techniques import AnyTechnique, ConstantCurrent, OpenCircuit, Sampling
+from devices.core.techniques import AnyTechnique, OpenCircuit, Sampling
 
 LONGEST_TICK_SECOND = 0.05
 LONGEST_REST_TICK_SECOND = 1.0
@@ -26,30 +26,6 @@ class Phase:
 
     tick_second: float
     until_second: float
-
-
-def time_limit_second(technique: AnyTechnique) -> float:
-    """Time (s) after which a technique's own conditions end it at the latest; inf without such a condition.
-
-    A charge at constant current is a time.
-    """
-    longest = getattr(technique, "until_time_second", None)
-    limit = inf if longest is None else longest
-    if isinstance(technique, ConstantCurrent) and technique.until_charge_ah is not None:
-        limit = min(limit, _charge_second(technique))
-    return limit
-
-
-def time_end_reason(technique: AnyTechnique) -> str:
-    """What it is that ends a technique after that time."""
-    if isinstance(technique, ConstantCurrent) and technique.until_charge_ah is not None:
-        if _charge_second(technique) <= time_limit_second(technique):
-            return "charge"
-    return "time"
-
-
-def _charge_second(technique: ConstantCurrent) -> float:
-    return (technique.until_charge_ah or 0.0) * 3600.0 / abs(technique.current_ampere)
 
 
 def phases(technique: AnyTechnique) -> list[Phase]:

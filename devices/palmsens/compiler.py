@@ -21,6 +21,18 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from math import gcd
 
+from devices.core.end_reasons import (
+    CHARGE,
+    CURRENT_BELOW,
+    CURRENT_MAX,
+    DRIFT,
+    STOPPED,
+    VOLTAGE_ABOVE,
+    VOLTAGE_BELOW,
+    VOLTAGE_MAX,
+    VOLTAGE_MIN,
+)
+from devices.core.step_time import step_limit_second
 from devices.core.techniques import (
     ConstantCurrent,
     ConstantVoltage,
@@ -65,7 +77,7 @@ def impedance_step(index: int, technique: Impedance, model: InstrumentModel, lim
     yield from _package("t")
     # the loop ended before its last frequency: the host has stopped it (command Y)
     yield f"if f > {literal(technique.frequency_min_hertz * 1.001)}"
-    yield 'send_string "end stopped"'
+    yield f'send_string "end {STOPPED}"'
     yield "abort"
     yield "endif"
 
@@ -110,10 +122,10 @@ def _package(*variables: str) -> tuple[str, ...]:
 def _impedance_limit_checks(limits: Limits) -> Iterator[str]:
     most = limits.current_max_ampere
     checks = (
-        ("voltage_max", "e >", limits.voltage_max_volt),
-        ("voltage_min", "e <", limits.voltage_min_volt),
-        ("current_max", "k >", most),
-        ("current_max", "k <", None if most is None else -most),
+        (VOLTAGE_MAX, "e >", limits.voltage_max_volt),
+        (VOLTAGE_MIN, "e <", limits.voltage_min_volt),
+        (CURRENT_MAX, "k >", most),
+        (CURRENT_MAX, "k <", None if most is None else -most),
     )
     for name, comparison, limit in checks:
         if limit is not None:
@@ -126,28 +138,8 @@ def _impedance_limit_checks(limits: Limits) -> Iterator[str]:
 LONGEST_TICK_SECOND = 0.1  # with current flowing: limits are checked at least this often
 LONGEST_REST_TICK_SECOND = 1.0  # at open circuit the safe state is the present one
 PART_SECOND = 100_000.0  # packages carry times above 134 217 s with a resolution of 1 s only
-LONGEST_STEP_SECOND = 1_000_000.0  # a step without a time condition still ends by itself
 _BANDWIDTH_HERTZ_SECOND = 5.85  # vendor's rule for battery cycling: bandwidth = 5.85 Hz s / interval
 _MODE_POTENTIOSTAT, _MODE_GALVANOSTAT = 3, 6
-
-
-def step_limit_second(technique: Technique) -> float:
-    """Longest time (s) the compiled step can run; a charge condition at constant current is a time."""
-    candidates = [LONGEST_STEP_SECOND]
-    if technique.longest_second is not None:
-        candidates.append(technique.longest_second)
-    if isinstance(technique, ConstantCurrent) and technique.until_charge_ah is not None:
-        candidates.append(technique.until_charge_ah * 3600.0 / abs(technique.current_ampere))
-    return min(candidates)
-
-
-def time_end_reason(technique: Technique) -> str:
-    """The reason of a step whose loop ran to its end: its time, or its charge at constant current."""
-    if isinstance(technique, ConstantCurrent) and technique.until_charge_ah is not None:
-        charge_second = technique.until_charge_ah * 3600.0 / abs(technique.current_ampere)
-        if charge_second <= step_limit_second(technique):
-            return "charge"
-    return "time"
 
 
 def tick_second(technique: Technique) -> float:
@@ -160,8 +152,15 @@ def tick_second(technique: Technique) -> float:
     return common_ms / parts / 1000.0
 
 
-def compile_program(program: Program, model: InstrumentModel, limits: Limits, channel: int = 0) -> list[str]:
-    """The script's lines (without `e` and the closing empty line); `check_program` is done first."""
+Script = list[str]
+
+
+def compile_program(program: Program, model: InstrumentModel, limits: Limits, channel: int = 0) -> Script:
+    """The script's lines (without `e` and the closing empty line).
+
+    Raises:
+        ProtocolError: the instrument or the limits do not allow it; names what and why.
+    """
     check_program(program, model, limits)
     return list(_script(program, model, limits, channel))
 
@@ -256,7 +255,7 @@ def _part(index: int, part: int, technique: Technique, limits: Limits, length_se
     # ended neither by its time nor by a condition: the host has stopped this loop (command Y)
     yield "if r < 1"
     yield f"if t < {literal((ticks - 0.5) * tick)}"
-    yield 'send_string "end stopped"'
+    yield f'send_string "end {STOPPED}"'
     yield "abort"
     yield "endif"
     yield "endif"
@@ -306,10 +305,10 @@ def _limit_checks(technique: Technique, limits: Limits, package: tuple[str, ...]
         return
     most = limits.current_max_ampere
     checks = (
-        ("voltage_max", "p >", limits.voltage_max_volt),
-        ("voltage_min", "p <", limits.voltage_min_volt),
-        ("current_max", "c >", most),
-        ("current_max", "c <", None if most is None else -most),
+        (VOLTAGE_MAX, "p >", limits.voltage_max_volt),
+        (VOLTAGE_MIN, "p <", limits.voltage_min_volt),
+        (CURRENT_MAX, "c >", most),
+        (CURRENT_MAX, "c <", None if most is None else -most),
     )
     for name, comparison, limit in checks:
         if limit is None or (name == "current_max" and isinstance(technique, ConstantCurrent)):
@@ -323,8 +322,8 @@ def _limit_checks(technique: Technique, limits: Limits, package: tuple[str, ...]
 
 def _end_checks(technique: Technique, tick: float) -> Iterator[str]:
     if isinstance(technique, ConstantCurrent):
-        yield from _end_if("voltage_above", "p >=", technique.until_voltage_above_volt)
-        yield from _end_if("voltage_below", "p <=", technique.until_voltage_below_volt)
+        yield from _end_if(VOLTAGE_ABOVE, "p >=", technique.until_voltage_above_volt)
+        yield from _end_if(VOLTAGE_BELOW, "p <=", technique.until_voltage_below_volt)
     elif isinstance(technique, ConstantVoltage):
         yield from _constant_voltage_ends(technique, tick)
     elif isinstance(technique, OpenCircuit) and technique.until_drift_volt_per_hour is not None:
@@ -345,13 +344,13 @@ def _end(reason: str) -> tuple[str, ...]:
 def _constant_voltage_ends(technique: ConstantVoltage, tick: float) -> Iterator[str]:
     if technique.until_current_below_ampere is not None:
         yield f"if c <= {literal(technique.until_current_below_ampere)}"
-        yield from _end_if("current_below", "c >=", -technique.until_current_below_ampere)
+        yield from _end_if(CURRENT_BELOW, "c >=", -technique.until_current_below_ampere)
         yield "endif"
     if technique.until_charge_ah is not None:
         coulomb = technique.until_charge_ah * 3600.0
         yield from ("copy_var c d", f"mul_var d {literal(tick)}", "add_var q d")
-        yield from _end_if("charge", "q >=", coulomb)
-        yield from _end_if("charge", "q <=", -coulomb)
+        yield from _end_if(CHARGE, "q >=", coulomb)
+        yield from _end_if(CHARGE, "q <=", -coulomb)
 
 
 def _drift_ticks(technique: OpenCircuit, tick: float) -> int:
@@ -376,7 +375,7 @@ def _drift_check(technique: OpenCircuit, tick: float) -> Iterator[str]:
     yield from ("copy_var t d", "sub_var d b", "copy_var p e", "sub_var e v", "mul_var d e", "add_var s d")
     yield "if t >= w"
     yield f"if s <= {literal(limit)}"
-    yield from _end_if("drift", "s >=", -limit)
+    yield from _end_if(DRIFT, "s >=", -limit)
     yield "endif"
     yield from ("store_var s 0 ja", "copy_var p v")
     yield f"add_var b {literal(ticks * tick)}"

@@ -6,16 +6,18 @@ from math import isnan
 from typing import Any
 
 from devices.core.cycler import CyclerDevice
+from devices.core.models import ModelChoice
 from devices.core.program import ProgramRecord, ProgramRun
 from devices.core.protocols import Identity
 from devices.core.techniques import Program
-from devices.palmsens.compiler import compile_program
+from devices.palmsens.compiler import Script, compile_program
 from devices.palmsens.link import MethodScriptLink
 from devices.palmsens.methodscript import parse_package
-from devices.palmsens.models import MODELS, SCRIPT_BITS, InstrumentModel, check_program, needed_commands
+from devices.palmsens.models import MODELS, check_firmware, check_program
 from devices.palmsens.run import ScriptRun, trouble_of
 from devices.transport.serial_line import SerialLine
-from labctl.errors import ConfigurationError, DeviceError, InstrumentError, ProtocolError
+from labctl.errors import InstrumentError
+from labctl.records.limits import Limits
 
 _CELL_OFF, _OVERLOAD = ["cell_off"], 2
 _MEASURE_AT_REST = [
@@ -27,7 +29,7 @@ _MEASURE_AT_REST = [
 _OPEN_CURRENT_RANGE, _OPEN_CURRENT_AMPERE = "100u", 2e-6  # 2 % of the range: its offset, and no test current
 
 
-class PalmSens(CyclerDevice):
+class PalmSens(CyclerDevice[Script]):
     """A MethodSCRIPT potentiostat at a pyserial address.
 
     Args:
@@ -48,31 +50,31 @@ class PalmSens(CyclerDevice):
         **options: Any,
     ) -> None:
         super().__init__(address, **options)
-        self._expected_model = _known_model(model)
-        self._model: InstrumentModel | None = None
+        self._model = ModelChoice("PalmSens", {known.name: known for known in MODELS.values()}, model)
         self._capabilities: int | None = None
         self._channel = channel
         self._link = MethodScriptLink(SerialLine(address, baudrate=baudrate))
 
     def check(self, program: Program) -> None:
-        """Refuse, naming technique and field, what instrument, station or cell do not allow."""
-        check_program(program, self._model or self._expected_model, self.limits_for(program))
-        if self._capabilities is None:
-            return
-        for number, technique in enumerate(program.techniques, start=1):
-            for command in needed_commands(technique):
-                if not self._capabilities >> SCRIPT_BITS[command] & 1:
-                    firmware = self.identity.firmware if self.identity else "unknown"
-                    raise ProtocolError(
-                        f"technique {number} ({technique.kind}): the firmware ({firmware}) does not know "
-                        f"{command}; a newer one, or a licence, is needed"
-                    )
+        """Refuse, naming technique and field, what instrument, station or cell do not allow.
 
-    def _require_model(self) -> InstrumentModel:
-        model = self._model or self._expected_model
-        if model is None:
-            raise DeviceError(f"{self.name}: not connected")
-        return model
+        Raises:
+            ProtocolError: with what is allowed; nothing was sent.
+        """
+        if self._model.known is None:  # which ranges a script may name nobody can say yet
+            check_program(program, None, self.limits_for(program))
+        else:
+            super().check(program)
+
+    def _compile(self, program: Program, limits: Limits) -> Script:
+        script = compile_program(program, self._model.require(self.name), limits, self._channel)
+        if self._capabilities is not None:
+            firmware = self.identity.firmware if self.identity else "unknown"
+            check_firmware(program, self._capabilities, firmware)
+        return script
+
+    def _compiled_for(self) -> tuple[object, ...]:
+        return self._model.known, self._channel, self._capabilities
 
     def _without_host(self) -> str:
         return (
@@ -84,21 +86,12 @@ class PalmSens(CyclerDevice):
     def _open_port(self) -> Identity:
         """A script that runs there is ended: while it runs the instrument does not say who it is."""
         identity = self._link.open(take_over=self.take_over)
-        if self._identity is None:
-            self.found_clock_second, self.found_running = self._clock.now(), self._link.script_was_running
+        self._note_found(running=self._link.script_was_running)
         return identity
 
     def _set_up(self, identity: Identity) -> None:
-        model = MODELS.get(self._link.model_identifier)
-        if model is None:
-            known = ", ".join(m.name for m in MODELS.values())
-            raise InstrumentError(
-                f"{self.prefix}: {identity.model!r} is not supported; supported are {known}"
-            )
-        if self._expected_model is not None and model is not self._expected_model:
-            expected = self._expected_model.name
-            raise InstrumentError(f"{self.prefix}: the station expects {expected}, but {model.name} answers")
-        self._model, self._capabilities = model, self._link.capabilities()
+        self._model.take(MODELS.get(self._link.model_identifier), self.prefix, identity.model)
+        self._capabilities = self._link.capabilities()
 
     def _close_link(self) -> None:
         self._link.close()
@@ -136,20 +129,8 @@ class PalmSens(CyclerDevice):
             raise InstrumentError(f"{self.prefix}: the cell is switched off, but current flows: {seen}")
         return f"output off, read back; {seen}"
 
-    def _load(self, program: Program) -> None:
-        self._link.load(
-            compile_program(program, self._require_model(), self.limits_for(program), self._channel)
-        )
+    def _load(self, compiled: Script) -> None:
+        self._link.load(compiled)
 
     def _new_run(self, program: Program, record: ProgramRecord) -> ProgramRun:
         return ScriptRun(self._link, record, self._clock, on_reading=self._publish, on_alarm=self._alarm)
-
-
-def _known_model(name: str | None) -> InstrumentModel | None:
-    if name is None:
-        return None
-    for model in MODELS.values():
-        if model.name == name:
-            return model
-    allowed = ", ".join(model.name for model in MODELS.values())
-    raise ConfigurationError("PalmSens", "model", name, f"allowed are {allowed}")

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from devices.core.protocols import Identity
+from devices.core.take_over import program_is_running
 from devices.palmsens.methodscript import error_text
 from devices.transport.serial_line import Line
 from labctl.errors import InstrumentError, TransportError
@@ -56,10 +57,10 @@ class MethodScriptLink:
         self._serial = ""
         try:
             if not take_over and self.script_runs():
-                raise InstrumentError(
-                    f"{self.address}: a program is running on the instrument; one of labctl's ends by itself "
-                    "at its limits, unless it stops with a run-time error, which leaves the cell on; `labctl "
-                    "off STATION` ends it now, as `labctl run` would"
+                raise program_is_running(
+                    self.address,
+                    "one of labctl's ends by itself at its limits, unless it stops with a run-time error, "
+                    "which leaves the cell on",
                 )
             self.resynchronise()
             return self._identify()

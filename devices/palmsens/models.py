@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 
+from devices.core.program_checks import (
+    check_current,
+    check_voltages,
+    largest_current_ampere,
+    numbered,
+    window_volt,
+)
 from devices.core.techniques import AnyTechnique, ConstantCurrent, Impedance, Program
 from labctl.errors import ProtocolError
 from labctl.records.limits import Limits
@@ -54,32 +60,35 @@ def check_program(program: Program, model: InstrumentModel | None, limits: Limit
     Raises:
         ProtocolError: naming technique number, field, value and what is allowed.
     """
-    low = _tighter(max, limits.voltage_min_volt, model and model.potential_min_volt, -inf)
-    high = _tighter(min, limits.voltage_max_volt, model and model.potential_max_volt, inf)
-    most = _tighter(min, limits.current_max_ampere, model and model.current_max_ampere, inf)
-    for number, technique in enumerate(program.techniques, start=1):
-        where = f"technique {number} ({technique.kind})"
+    low, high = (model.potential_min_volt, model.potential_max_volt) if model is not None else (-inf, inf)
+    window = window_volt(limits, low, high)
+    most = largest_current_ampere(limits, model.current_max_ampere if model is not None else inf)
+    for where, technique in numbered(program):
         if isinstance(technique, ConstantCurrent):
             if model is not None and not model.galvanostat:
                 raise ProtocolError(f"{where}: {model.name} has no galvanostat")
-            if abs(technique.current_ampere) > most:
-                raise ProtocolError(
-                    f"{where}: current_ampere = {technique.current_ampere:g} A: allowed is |I| <= {most:g} A"
-                )
+            check_current(where, technique.current_ampere, most)
         elif isinstance(technique, Impedance):
             _check_impedance(where, technique, model, most)
-        for field in (
-            "voltage_volt",
-            "dc_voltage_volt",
-            "until_voltage_above_volt",
-            "until_voltage_below_volt",
-        ):
-            volt = getattr(technique, field, None)
-            if volt is not None and not low <= volt <= high:
-                raise ProtocolError(f"{where}: {field} = {volt:g} V: allowed is {low:g} V to {high:g} V")
+        check_voltages(where, technique, window)
 
 
-def needed_commands(technique: AnyTechnique) -> tuple[str, ...]:
+def check_firmware(program: Program, capabilities: int, firmware: str) -> None:
+    """Refuse what the firmware does not know; `capabilities` is the bits of its answer to CM.
+
+    Raises:
+        ProtocolError: naming technique and command.
+    """
+    for where, technique in numbered(program):
+        for command in _needed_commands(technique):
+            if not capabilities >> SCRIPT_BITS[command] & 1:
+                raise ProtocolError(
+                    f"{where}: the firmware ({firmware}) does not know {command}; a newer one, or a licence, "
+                    "is needed"
+                )
+
+
+def _needed_commands(technique: AnyTechnique) -> tuple[str, ...]:
     """Script commands that the firmware must know for this technique."""
     if isinstance(technique, ConstantCurrent):
         return ("meas_loop_cp", "set_i")
@@ -108,12 +117,6 @@ def _check_impedance(where: str, technique: Impedance, model: InstrumentModel | 
             f"{where}: amplitude_rms_volt = {technique.amplitude_rms:g} V: "
             f"{model.name} allows <= {model.peis_amplitude_max_volt:g} V"
         )
-
-
-def _tighter(
-    pick: Callable[[Iterable[float]], float], limit: float | None, model: float | None, none: float
-) -> float:
-    return pick([value for value in (limit, model, none) if value is not None])
 
 
 def range_for(current_ampere: float, model: InstrumentModel) -> float:

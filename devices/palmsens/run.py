@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from math import isfinite, isnan, nan
 
+from devices.core.end_reasons import COMPLETE, STOPPED, UNKNOWN, tripped
 from devices.core.program import OnAlarm, OnReading, ProgramRecord, ProgramRun, Trouble
+from devices.core.step_time import step_limit_second, time_end_reason
 from devices.core.techniques import Impedance, OpenCircuit
-from devices.palmsens.compiler import longest_silence_second, step_limit_second, tick_second, time_end_reason
+from devices.palmsens.compiler import longest_silence_second, tick_second
 from devices.palmsens.link import MethodScriptLink
 from devices.palmsens.methodscript import OVERLOAD, Value, parse_package
 from labctl.clock import Clock
@@ -148,7 +150,7 @@ class ScriptRun(ProgramRun):
             if isinstance(technique, Impedance) and not self._loop_open:
                 last = technique.frequency_min_hertz * _LAST_FREQUENCY_TOLERANCE
                 if self.record.last_frequency_hertz <= last:
-                    self.record.end_step("complete")
+                    self.record.end_step(COMPLETE)
             return
         voltage, current = (values.get(kind) or Value(kind, nan) for kind in ("ci", "ck"))
         status = real.status | imaginary.status | voltage.status | current.status
@@ -168,8 +170,8 @@ class ScriptRun(ProgramRun):
                 self.record.begin_step(int(index))
             case ["step", _, part] if part.isdigit():
                 self.record.begin_part()
-            case ["end", "stopped"]:
-                self.record.end_step(self._stop_reason or "stopped")
+            case ["end", reason] if reason == STOPPED:
+                self.record.end_step(self._stop_reason or STOPPED)
             case ["end", reason]:
                 self.record.end_reason = reason
             case ["trip", limit]:
@@ -180,11 +182,11 @@ class ScriptRun(ProgramRun):
     def _close_open_step(self) -> None:
         """A step that nothing else closed: stopped by the host, tripped, or closed by damaged lines."""
         if self._trip is not None:
-            self.record.end_step(f"trip {self._trip}")
+            self.record.end_step(tripped(self._trip))
         elif self._stop_reason is not None:
             self.record.end_step(self._stop_reason)
         else:
-            self.record.end_step(self.record.end_reason or "unknown")
+            self.record.end_step(self.record.end_reason or UNKNOWN)
 
     def _trip_error(self, limit: str) -> TripError:
         """What passed the limit is what the instrument sent, valid or not: an overload may be far beyond."""

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from devices.alicat.driver import AlicatPressureController
 from devices.core.instrument import AlarmLatch
 from devices.core.settling import Target
-from devices.mark10.driver import Mark10LoadCell
 from devices.press.geometry import Press, Steadiness
+from devices.press.parts import LoadCell, PressureActuator
 from labctl.clock import Clock
 from labctl.errors import InstrumentError
 
@@ -48,8 +47,8 @@ class PressureDrive:
 
     def __init__(
         self,
-        actuator: AlicatPressureController,
-        load_cell: Mark10LoadCell,
+        actuator: PressureActuator,
+        load_cell: LoadCell,
         press: Press,
         *,
         excess_pa: float,

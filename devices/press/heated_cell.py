@@ -11,14 +11,12 @@ from typing import Any
 from ophyd import Component, Device
 from ophyd.status import DeviceStatus
 
-from devices.alicat.driver import AlicatPressureController
 from devices.core.columns import Column
 from devices.core.instrument import AlarmHandler, log_alarm
 from devices.core.protocols import Identity
-from devices.mark10.driver import Mark10LoadCell
 from devices.press.geometry import Press, PressureOptions
 from devices.press.keeper import PressureKeeper
-from devices.press.parts import TemperatureController
+from devices.press.parts import LoadCell, Part, PressureActuator, TemperatureController
 from devices.press.stack_pressure import StackPressure
 from labctl.clock import Clock, MonotonicClock
 from labctl.errors import ConfigurationError, DeviceError, ProtocolError
@@ -75,8 +73,8 @@ class HeatedPressureCell(Device):
         prefix: str = "",
         *,
         temperature: TemperatureController,
-        actuator: AlicatPressureController,
-        load_cell: Mark10LoadCell,
+        actuator: PressureActuator,
+        load_cell: LoadCell,
         pellet_area_m2: float | None = None,
         pellet_diameter_m: float | None = None,
         piston_area_m2: float | None = None,
@@ -127,6 +125,10 @@ class HeatedPressureCell(Device):
         own = Limits(temperature_max_celsius=self.limits.temperature_max_celsius)
         self.temperature.limits = self.temperature.limits.narrowed_by(own)
 
+    @property
+    def _parts(self) -> tuple[Part, ...]:
+        return self.temperature, self.actuator, self.load_cell
+
     # ---- connection
     def connect(self) -> None:
         """Connect the three instruments, where they are not, and look after the pressure from now on.
@@ -134,8 +136,9 @@ class HeatedPressureCell(Device):
         Raises:
             DeviceError: names each instrument that cannot be connected; the others are let go of again.
         """
-        connected, failures = [], []
-        for part in (self.temperature, self.actuator, self.load_cell):
+        connected: list[Part] = []
+        failures: list[str] = []
+        for part in self._parts:
             try:
                 part.connect()
                 connected.append(part)
@@ -153,7 +156,7 @@ class HeatedPressureCell(Device):
         if self._keeper.look in self.load_cell.on_reading:
             self.load_cell.on_reading.remove(self._keeper.look)
         self.pressure.stop()
-        for part in (self.temperature, self.actuator, self.load_cell):
+        for part in self._parts:
             part.disconnect()
 
     # ---- readings
@@ -180,8 +183,7 @@ class HeatedPressureCell(Device):
     def trigger(self) -> DeviceStatus:
         """Have all readings taken now; done when they have come or failed (a failure is NaN and an alarm)."""
         status = DeviceStatus(self, call_stop_on_failure=False)
-        parts = (self.temperature, self.actuator, self.load_cell)
-        asked = [part.refresh_later() for part in parts if part.identity is not None]
+        asked = [part.refresh_later() for part in self._parts if part.identity is not None]
         _when_all_done(asked, status.set_finished)
         return status
 
@@ -224,7 +226,7 @@ class HeatedPressureCell(Device):
     @property
     def identity(self) -> Identity | None:
         """What it is made of; None unless all three parts are connected."""
-        parts = [part.identity for part in (self.temperature, self.actuator, self.load_cell)]
+        parts = [part.identity for part in self._parts]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts):
             return None

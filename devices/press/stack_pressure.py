@@ -13,13 +13,12 @@ from typing import Any
 from ophyd import Component, Device
 from ophyd.status import DeviceStatus
 
-from devices.alicat.driver import AlicatPressureController
 from devices.core.columns import Column
 from devices.core.instrument import AlarmHandler, AlarmLatch, log_alarm
-from devices.core.settling import Approach, ApproachTimeoutError, Target
-from devices.mark10.driver import Mark10LoadCell
+from devices.core.settling import Approach, SettlingTimeoutError, Target
 from devices.press.drive import PressureDrive
 from devices.press.geometry import Press, PressureOptions
+from devices.press.parts import LoadCell, PressureActuator
 from labctl.clock import Clock, MonotonicClock
 from labctl.errors import DeviceError, InstrumentError, LabctlError, ProtocolError
 from labctl.schema import COLUMNS, SURFACE_PRESSURE
@@ -48,8 +47,8 @@ class StackPressure(Device):
         self,
         prefix: str = "",
         *,
-        actuator: AlicatPressureController,
-        load_cell: Mark10LoadCell,
+        actuator: PressureActuator,
+        load_cell: LoadCell,
         press: Press,
         pressure_max_pa: float | None = None,
         settings: PressureOptions | None = None,
@@ -210,7 +209,7 @@ class StackPressure(Device):
             goal,
             begin=lambda: self._drive.begin(goal, lambda: approach.over),
             observe=lambda: self._drive.steer(goal, lambda: approach.over),
-            fail=lambda error: self._give_up(approach, error),
+            on_failure=lambda error: self._give_up(approach, error),
         )
         with self._drive.order:
             before, self._approach = self._approach, approach
@@ -245,7 +244,7 @@ class StackPressure(Device):
 
     def _give_up(self, approach: Approach, error: LabctlError) -> None:
         """An approach has failed: held, unless the pressure only did not come in time."""
-        late = isinstance(error, ApproachTimeoutError)
+        late = isinstance(error, SettlingTimeoutError)
         with self._drive.order:
             if self._approach is not approach:
                 return

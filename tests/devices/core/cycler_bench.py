@@ -104,7 +104,7 @@ class CyclerBench(Generic[Emulator]):
     cell: TwoPole
     port: int
     alarms: list[dict[str, Any]] = field(default_factory=list)
-    drivers: list[CyclerDevice] = field(default_factory=list)
+    drivers: list[CyclerDevice[Any]] = field(default_factory=list)
 
     def options(self) -> dict[str, Any]:
         """What every driver on this bench is made with."""
@@ -177,7 +177,7 @@ def in_a_thread(
         loop.close()
 
 
-def rows(cycler: CyclerDevice) -> list[Row]:
+def rows(cycler: CyclerDevice[Any]) -> list[Row]:
     """All rows of the timeseries stream, in the order of its columns."""
     return [row for page in cycler.dc.collect_pages() for row in zip(*page["data"].values(), strict=True)]
 
@@ -186,14 +186,14 @@ def program(*techniques: AnyTechnique) -> Program:
     return Program(techniques=techniques)
 
 
-def started(cycler: CyclerDevice, *techniques: AnyTechnique) -> Any:
+def started(cycler: CyclerDevice[Any], *techniques: AnyTechnique) -> Any:
     cycler.prepare(program(*techniques)).wait(10)
     cycler.start_program().wait(10)
     return cycler.program_status()
 
 
 def run(
-    cycler: CyclerDevice, *techniques: AnyTechnique, timeout_second: float = 30
+    cycler: CyclerDevice[Any], *techniques: AnyTechnique, timeout_second: float = 30
 ) -> tuple[StepResult, ...]:
     started(cycler, *techniques).wait(timeout_second)
     return cycler.results

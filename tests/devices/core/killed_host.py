@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from devices.core.cycler import CyclerDevice
 
@@ -25,7 +26,7 @@ sys.stdin.read()
 """
 
 
-def start_and_kill_host(driver: type[CyclerDevice], address: str, before: Callable[[], object]) -> None:
+def start_and_kill_host(driver: type[CyclerDevice[Any]], address: str, before: Callable[[], object]) -> None:
     """Run the step with a driver of its own process, call `before`, then kill -9 that process."""
     host = subprocess.Popen(
         [sys.executable, "-c", _HOST, driver.__module__, driver.__name__, address],

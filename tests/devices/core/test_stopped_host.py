@@ -8,8 +8,8 @@ from math import nan
 import pytest
 from ophyd.status import Status
 
-from devices.eurotherm.driver import Move, Settling
 from devices.eurotherm.link import ControllerReading
+from devices.eurotherm.move import SettlingOptions, TemperatureMove
 from devices.eurotherm.registers import Status as Bits
 from tests.devices.core.stopped_host import run_stopped
 from tests.devices.palmsens.emstat_bench import emstat_bench
@@ -102,7 +102,7 @@ status = Status()
 target = Target(value=10.0, tolerance=0.5, dwell_second=1.0, timeout_second=2.0, unit="Pa")
 Approach(
     "press", status, MonotonicClock(), target, period_second=0.1,
-    begin=lambda: None, observe=observe, fail=lambda error: None,
+    begin=lambda: None, observe=observe, on_failure=lambda error: None,
 ).start()
 try:
     status.wait(10)
@@ -120,11 +120,12 @@ def test_a_gap_is_neither_part_of_the_dwell_nor_of_the_timeout_of_a_pressure(ins
     assert 0.95 < found["dwell"] < 2.0
 
 
-def move() -> tuple[Move, Status]:
+def move() -> tuple[TemperatureMove, Status]:
     status = Status()
-    settling = Settling(tolerance_kelvin=0.5, dwell_second=60.0, timeout_second=100.0)
-    begun = Move("heater", status, 60.0, settling, ramp_second=0.0, silence_awake_second=3.0)  # type: ignore[arg-type]
-    begun.begin(0.0, 0.0, 0)
+    options = SettlingOptions(tolerance_kelvin=0.5, dwell_second=60.0, timeout_second=100.0)
+    target = options.target(60.0, ramp_second=0.0)
+    begun = TemperatureMove("heater", status, target, silence_awake_second=3.0)  # type: ignore[arg-type]
+    begun.begin_at(0.0, 0.0, 0)
     return begun, status
 
 
@@ -134,21 +135,21 @@ def at(celsius: float) -> ControllerReading:
 
 def test_a_gap_is_neither_part_of_the_dwell_nor_of_the_timeout_of_a_temperature() -> None:
     ramp, status = move()
-    ramp.judge(at(60.0), 10.0, 10.0, 0)
-    ramp.judge(at(60.0), 510.0, 10.3, 1)  # 500 s later, after a gap
-    assert not ramp.ended
-    ramp.judge(at(60.0), 569.0, 69.0, 1)
-    assert not ramp.ended
-    ramp.judge(at(60.0), 571.0, 71.0, 1)
+    ramp.judge_reading(at(60.0), 10.0, 10.0, 0)
+    ramp.judge_reading(at(60.0), 510.0, 10.3, 1)  # 500 s later, after a gap
+    assert not ramp.over
+    ramp.judge_reading(at(60.0), 569.0, 69.0, 1)
+    assert not ramp.over
+    ramp.judge_reading(at(60.0), 571.0, 71.0, 1)
     assert ramp.succeeded
     status.wait(1)
 
 
 def test_a_reading_that_fails_right_after_a_gap_is_no_silence_of_the_controller() -> None:
     ramp, _ = move()
-    ramp.judge(at(25.0), 10.0, 10.0, 0)
-    ramp.judge(None, 18.0, 10.3, 1)
-    assert not ramp.ended
-    ramp.judge(None, 21.0, 13.4, 1)
-    assert ramp.ended
+    ramp.judge_reading(at(25.0), 10.0, 10.0, 0)
+    ramp.judge_reading(None, 18.0, 10.3, 1)
+    assert not ramp.over
+    ramp.judge_reading(None, 21.0, 13.4, 1)
+    assert ramp.over
     assert not ramp.succeeded

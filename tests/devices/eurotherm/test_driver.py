@@ -123,7 +123,8 @@ def test_it_is_done_only_after_the_dwell_in_clock_time() -> None:
 def test_the_timeout_is_clock_time_too_and_says_where_it_is() -> None:
     with little_bench() as bench, driver(bench) as oven:
         with pytest.raises(
-            DeviceError, match=r"setpoint 60 degC: not there after 300 s, but at [0-9.]+ degC"
+            DeviceError,
+            match=r"setpoint 60 degC: not within 0.5 degC of .* after 300 s: it is at [0-9.]+ degC",
         ):
             oven.set(60.0, timeout_second=300.0).wait(LONG)
         assert bench.now() >= 300.0
