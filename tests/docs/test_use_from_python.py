@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,27 @@ def test_the_script_measures_reads_and_analyses(folder: Folder) -> None:
     assert len(re.findall(r"^pulse [01]: R\^2/D = \d", told, re.MULTILINE)) == 2
 
 
+def test_ctrl_c_ends_the_run_of_the_script_in_order(folder: Folder) -> None:
+    opening, running = "    measurement = gitt(", "    (uid,) = session.RE("
+    (source,) = blocks("A script")
+    assert opening in source
+    assert running in source
+    head, tail = source.split(opening)
+    slow = INTERRUPTED.partition("try:")[0].replace("cycler.", "session.cycler.")
+    started = opening + tail.partition(running)[0] + running + "measurement)\n"
+    with pytest.raises(AssertionError, match="RunEngineInterrupted"):
+        folder.script(head + textwrap.indent(slow, "    ") + started)
+    assert ending_of(folder) == "the session was closed"
+
+
+def ending_of(folder: Folder) -> str:
+    """What the stop document of the only run says."""
+    with Store(folder.data) as store:
+        (run,) = store.runs()
+        (stop,) = [document for name, document in store.documents(run.uid) if name == "stop"]
+    return str(stop["reason"])
+
+
 def test_the_cells_of_the_notebook_run_in_jupyters_manner(folder: Folder) -> None:
     told = folder.notebook(blocks("A notebook"))
     assert "Out[2]" in told
@@ -105,10 +127,7 @@ def test_an_interrupt_in_the_notebook_pauses_with_the_circuit_open(folder: Folde
     opening, _, closing = blocks("A notebook")
     told = folder.notebook([opening, INTERRUPTED, closing])
     assert "state paused closed False" in told
-    with Store(folder.data) as store:
-        (run,) = store.runs()
-        stop = [document for name, document in store.documents(run.uid) if name == "stop"]
-    assert stop[0]["reason"] == "the session was closed"
+    assert ending_of(folder) == "the session was closed"
 
 
 @pytest.fixture
