@@ -232,6 +232,9 @@ class RunTables:
 def tables(documents: Iterable[tuple[str, Mapping[str, Any]]]) -> RunTables:
     """Collect (name, document) pairs of one run, in their order.
 
+    Args:
+        documents: as `Store.documents` or `labctl.journal.reader.follow` yield them.
+
     Raises:
         JournalError: no start document, a second one, rows without their descriptor, or values that are not
             what the descriptor says.

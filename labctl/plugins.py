@@ -13,19 +13,64 @@ from typing import Any
 from labctl.errors import ConfigurationError, did_you_mean
 
 DRIVERS, PLANS, EXECUTOR, BENCH = "labctl.drivers", "labctl.plans", "labctl.executor", "labctl.bench"
+_IMPORTED_BY = {  # of labctl's own packages, which have common names
+    DRIVERS: ("devices",),
+    BENCH: ("devices",),
+    PLANS: ("devices", "plans"),
+    EXECUTOR: ("devices", "plans"),
+}
 
 
 def _registered(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=group)}
 
 
+def _load(entry: EntryPoint) -> Any:
+    _require_own_packages(entry.group)
+    return entry.load()
+
+
+def _require_own_packages(group: str) -> None:
+    """Refuse to go on where other files would be taken for labctl's packages; they are not run for that.
+
+    Python looks first where the program lies, or in the working directory (`python -m`, a notebook).
+
+    Raises:
+        ConfigurationError: a file or folder has the name of one of the packages; says which, and what to do.
+    """
+    for name in _IMPORTED_BY[group]:
+        own = Path(__file__).parents[1] / name / "__init__.py"
+        found = _found(name)
+        if found is None or not own.exists() or own.samefile(found):
+            continue
+        what = found.parent if found.name == "__init__.py" else found
+        remedy = (
+            f"is taken for labctl's own package {name} ({own.parent}): rename it, or work in another folder"
+        )
+        raise ConfigurationError(str(what), "name", name, remedy)
+
+
+def _found(name: str) -> Path | None:
+    """The file that `import NAME` runs, or has run; None where that is no file."""
+    try:
+        spec = find_spec(name)
+    except ValueError:  # somebody has put a module there that knows no origin
+        return None
+    origin = spec.origin if spec is not None else None
+    return Path(origin).resolve() if origin is not None and Path(origin).exists() else None
+
+
 def load_driver(name: str, where: str, field: str) -> Callable[..., Any]:
-    """The driver registered as `name`; `where` and `field` say who asked, for the error."""
+    """The driver registered as `name`; `where` and `field` say who asked, for the error.
+
+    Raises:
+        ConfigurationError: no such driver, or files of other people stand in the place of labctl's packages.
+    """
     drivers = _registered(DRIVERS)
     if name not in drivers:
         known = f"registered are {', '.join(sorted(drivers)) or 'none'}"
         raise ConfigurationError(where, field, name, f"no such driver; {did_you_mean(name, drivers)}{known}")
-    return drivers[name].load()
+    return _load(drivers[name])
 
 
 def plan_names() -> list[str]:
@@ -36,6 +81,7 @@ def plan_names() -> list[str]:
 def plan_headlines() -> dict[str, str]:
     """The first line of each registered plan's docstring, by name; its module is only read."""
     plans = _registered(PLANS)
+    _require_own_packages(PLANS)
     return {name: _headline(plans[name]) for name in sorted(plans)}
 
 
@@ -45,16 +91,23 @@ def _headline(entry: EntryPoint) -> str:
         for node in ast.parse(Path(spec.origin).read_bytes()).body:
             if isinstance(node, ast.FunctionDef) and node.name == entry.attr:
                 return (ast.get_docstring(node) or "").partition("\n")[0]
-    return (inspect.getdoc(entry.load()) or "").partition("\n")[0]  # made by other means than a `def`
+    return (inspect.getdoc(_load(entry)) or "").partition("\n")[0]  # made by other means than a `def`
 
 
 def load_plan(name: str) -> Callable[..., Any]:
-    """The plan registered as `name`."""
+    """The plan registered as `name`.
+
+    Args:
+        name: as in `labctl plans`.
+
+    Raises:
+        ConfigurationError: no such plan, or files of other people stand in the place of labctl's packages.
+    """
     plans = _registered(PLANS)
     if name not in plans:
         known = f"registered are {', '.join(sorted(plans)) or 'none'}"
         raise ConfigurationError("labctl", "plan", name, f"no such plan; {did_you_mean(name, plans)}{known}")
-    return plans[name].load()
+    return _load(plans[name])
 
 
 def load_executor(name: str) -> Callable[..., Any]:
@@ -62,7 +115,7 @@ def load_executor(name: str) -> Callable[..., Any]:
     functions = _registered(EXECUTOR)
     if name not in functions:
         raise ConfigurationError("labctl", "executor", name, "no plans are installed")
-    return functions[name].load()
+    return _load(functions[name])
 
 
 def load_bench() -> Callable[..., Any]:
@@ -70,7 +123,7 @@ def load_bench() -> Callable[..., Any]:
     benches = _registered(BENCH)
     if "ensure" not in benches:
         raise ConfigurationError("labctl", "simulate", None, "no simulated bench is installed")
-    return benches["ensure"].load()
+    return _load(benches["ensure"])
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

@@ -7,10 +7,10 @@ which ends the protocol (`stop_on=SOFT_SHORT`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
@@ -24,7 +24,6 @@ from plans.protocol.rated_steps import CcCv, Direction, RatedCurrent
 CHARGE_BOUND = 1.3  # nominal capacities per half cycle
 SOFT_SHORT: tuple[LoopEnd, ...] = ("charge",)
 CYCLE_SAMPLING = Sampling.staged((0.5, 10), (30, None), change_volt=5e-3)
-_NOT_PARAMETERS = ("cycler", "cell", "environment", "metadata")
 _SHORTEST_DRIFT_WINDOW_SECOND = 600.0
 _NOISE_VOLT, _TICK_SECOND = 50e-6, 1.0  # rms noise of a sample, and how often a rest is looked at
 _SLOPE_ERRORS_PER_THRESHOLD = 3.0
@@ -81,17 +80,6 @@ def window_of(
     if low >= high:
         raise ProtocolError(f"voltage_min_volt = {low:g} V must lie below voltage_max_volt, {high:g} V")
     return Window(low, high)
-
-
-def stated(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of the start document: what a plan was asked for as `plan_parameters`, and a person's own keys.
-
-    Args:
-        given: the plan's `locals()` before it sets any.
-    """
-    asked = {name: value for name, value in given.items() if name not in _NOT_PARAMETERS}
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
-    return {"plan_parameters": plain, **(given["metadata"] or {})}
 
 
 # ---- rests

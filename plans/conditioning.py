@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, validate_call
-
 from devices.core.protocols import Cycler, Environment
 from labctl.records.cell import Cell
 from plans.building_blocks import (
@@ -18,13 +16,13 @@ from plans.building_blocks import (
     Seconds,
     rest_to_drift,
     spectrum,
-    stated,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def condition(
     cycler: Cycler,
     *,
@@ -74,7 +72,6 @@ def condition(
     Example:
         >>> RE(condition(cycler, cell=cell, soak_second=60, rest_second=60, frequency_min_hertz=1))
     """
-    asked = stated(locals())
     first = temperature_celsius if soak_celsius is None else soak_celsius
     if pressure_mpa is None and environment is not None:
         pressure_mpa = cell.stack_pressure_mpa
@@ -103,4 +100,4 @@ def condition(
         )
     )
     protocol = Protocol(name="condition", items=tuple(items))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
@@ -20,13 +20,13 @@ from plans.building_blocks import (
     Seconds,
     drift_window_second,
     spectrum,
-    stated,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Celsius, Item, Protocol, SetPressure, SetTemperature, Soak
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def conductivity_sweep(
     cycler: Cycler,
     *,
@@ -82,7 +82,6 @@ def conductivity_sweep(
         ... )
         >>> RE(sweep)
     """
-    asked = stated(locals())
     if not temperatures_celsius and not pressures_mpa:
         raise ConfigurationError(
             "conductivity_sweep", "temperatures_celsius", [], "temperatures, stack pressures, or both"
@@ -122,7 +121,7 @@ def conductivity_sweep(
             yield from measured("repeated", soak_second)
 
     protocol = Protocol(name="conductivity_sweep", items=tuple(ladders()))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)
 
 
 def _pressed(pressure_mpa: float) -> SetPressure:

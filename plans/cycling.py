@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
@@ -26,17 +26,17 @@ from plans.building_blocks import (
     rest,
     rest_to_drift,
     spectrum,
-    stated,
     window_of,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Loop, LoopCondition, Protocol
 
 _BAD_CYCLES = 2  # in a row: the cycle after a check-up charges from deeper down than it discharges to
 CHECK_UP = "check-up"
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def cycle_life(
     cycler: Cycler,
     *,
@@ -103,7 +103,6 @@ def cycle_life(
     Example:
         >>> RE(cycle_life(cycler, cell=cell, cycles=2, rate="2C", check_up_rate="1C", frequency_min_hertz=1))
     """
-    asked = stated(locals())
     window = window_of(cell, voltage_min_volt, voltage_max_volt)
     between = min(check_up_every, cycles)
     if cycles % between:
@@ -146,7 +145,7 @@ def cycle_life(
         stop_on=tuple(stop.quantity for stop in stops),
     )
     protocol = Protocol(name="cycle_life", items=(rest(rest_second), *check_up, blocks), stop_on=SOFT_SHORT)
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)
 
 
 def _stops(retention: float | None, efficiency: float | None) -> tuple[LoopCondition, ...]:

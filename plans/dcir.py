@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from devices.core.techniques import ConstantCurrent, OpenCircuit, Sampling
@@ -19,17 +19,17 @@ from plans.building_blocks import (
     rest,
     rest_to_drift,
     soc_ways,
-    stated,
     window_of,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Gapless, Item, Mark, Protocol
 
 _BEFORE = OpenCircuit(until_time_second=10, sampling=Sampling.every(1), tag="dcir before")
 _PULSE_SAMPLING = Sampling.staged((0.1, 10), (0.5, None))  # holds the instants 0.1, 1, 10 and 30 s
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def dcir(
     cycler: Cycler,
     *,
@@ -80,7 +80,6 @@ def dcir(
     Example:
         >>> RE(dcir(cycler, cell=cell, rate="C/2", rest_second=60))
     """
-    asked = stated(locals())
     window = window_of(cell, voltage_min_volt, voltage_max_volt)
     current, after = cell.current(rate), rest(rest_second, "dcir after")
 
@@ -104,4 +103,4 @@ def dcir(
         for way in soc_ways(cell, window, soc_percent, soc_rate):
             items += (*way, settle, *pulses)
     protocol = Protocol(name="dcir", items=tuple(items))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, validate_call
-
 from devices.core.protocols import Cycler, Environment
 from labctl.records.cell import Cell
 from plans.building_blocks import (
@@ -18,14 +16,14 @@ from plans.building_blocks import (
     Seconds,
     cycle,
     rest,
-    stated,
     window_of,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Loop, Protocol
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def formation(
     cycler: Cycler,
     *,
@@ -67,7 +65,6 @@ def formation(
     Example:
         >>> RE(formation(cycler, cell=cell, rate="1C", cycles=1))
     """
-    asked = stated(locals())
     window = window_of(cell, voltage_min_volt, voltage_max_volt)
     body = cycle(
         cell,
@@ -80,4 +77,4 @@ def formation(
     )
     loop = Loop(tag="formation", repeat=cycles, body=body)
     protocol = Protocol(name="formation", items=(rest(rest_second), loop), stop_on=SOFT_SHORT)
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

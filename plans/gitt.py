@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from devices.core.techniques import REST_SAMPLING, ConstantCurrent, OpenCircuit, Sampling
 from labctl.errors import ProtocolError
 from labctl.records.cell import Cell
-from plans.building_blocks import stated
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Gapless, Item, Loop, Mark, Protocol
 
 PULSE_SAMPLING = Sampling.staged((0.2, 10), (5, None))
@@ -21,7 +21,7 @@ _SPARE_PULSES = 1.5  # the voltage limit ends a titration; this many nominal cap
 Direction = Literal["charge", "discharge", "both"]
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def gitt(
     cycler: Cycler,
     *,
@@ -68,7 +68,6 @@ def gitt(
     Example:
         >>> RE(gitt(cycler, cell=cell, pulses=2, rest_second=60, direction="charge"))
     """
-    asked = stated(locals())
     current = cell.current(rate)
     limits = cell.limits
     high = limits.voltage_max_volt if voltage_max_volt is None else voltage_max_volt
@@ -104,4 +103,4 @@ def gitt(
     if direction in ("discharge", "both"):
         items.append(titration(-1, low))
     protocol = Protocol(name="gitt", items=tuple(items))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

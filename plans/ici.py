@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from devices.core.techniques import ConstantCurrent, OpenCircuit, Sampling
 from labctl.records.cell import Cell
-from plans.building_blocks import CHARGE_BOUND, CellVolt, Rate, Seconds, rest, stated, window_of
+from plans.building_blocks import CHARGE_BOUND, CellVolt, Rate, Seconds, rest, window_of
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Gapless, Item, Loop, Mark, Protocol
 
 _CURRENT_SAMPLING = Sampling.staged((0.2, 10), (5, None))
 _PAUSE_SAMPLING = Sampling.every(0.1)
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def ici(
     cycler: Cycler,
     *,
@@ -65,7 +66,6 @@ def ici(
     Example:
         >>> RE(ici(cycler, cell=cell, interruptions=2, direction="charge", rest_second=60))
     """
-    asked = stated(locals())
     window = window_of(cell, voltage_min_volt, voltage_max_volt)
     current = cell.current(rate)
     bound = ceil(CHARGE_BOUND * cell.nominal_capacity_ah * 3600.0 / (current * current_second))
@@ -94,4 +94,4 @@ def ici(
     if direction in ("discharge", "both"):
         items += way(charges=False)
     protocol = Protocol(name="ici", items=tuple(items))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

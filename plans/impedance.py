@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
@@ -26,17 +26,17 @@ from plans.building_blocks import (
     rest_to_drift,
     soc_ways,
     spectrum,
-    stated,
     to_voltage,
     window_of,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Item, Protocol
 
 _WHERE = "impedance_spectrum"
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def impedance_spectrum(
     cycler: Cycler,
     *,
@@ -99,7 +99,6 @@ def impedance_spectrum(
     Example:
         >>> RE(impedance_spectrum(cycler, cell=cell, rest_second=60, frequency_min_hertz=1))
     """
-    asked = stated(locals())
     window = window_of(cell, voltage_min_volt, voltage_max_volt)
     galvanostatic = mode == "galvanostatic"
     common: dict[str, Any] = {
@@ -129,7 +128,7 @@ def impedance_spectrum(
     else:
         items += after_rest("as it is")
     protocol = Protocol(name="impedance_spectrum", items=tuple(items))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)
 
 
 def _to_voltages(

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from devices.core.techniques import ConstantVoltage, Sampling
 from labctl.errors import ConfigurationError
 from labctl.records.cell import Cell
-from plans.building_blocks import Seconds, rest, stated
+from plans.building_blocks import Seconds, rest
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Protocol
 
 StepVolt = Annotated[float, Field(ge=-0.5, le=0.5, allow_inf_nan=False)]
 _HOLD_SAMPLING = Sampling.staged((0.2, 10), (5, 600), (30, None))
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def dc_polarization(
     cycler: Cycler,
     *,
@@ -61,7 +62,6 @@ def dc_polarization(
     Example:
         >>> RE(dc_polarization(cycler, cell=cell, voltages_volt=(0.01, 0.02), hold_second=60))
     """
-    asked = stated(locals())
     if 0.0 in voltages_volt:
         raise ConfigurationError("dc_polarization", "voltages_volt", 0.0, "voltages that differ from 0")
     holds = tuple(
@@ -76,4 +76,4 @@ def dc_polarization(
     )
     items = (rest(rest_second), *holds, rest(rest_second))
     protocol = Protocol(name="dc_polarization", items=items)
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

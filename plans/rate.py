@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from labctl.records.cell import Cell
@@ -20,14 +20,14 @@ from plans.building_blocks import (
     cycle,
     rate_name,
     rest,
-    stated,
     window_of,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Loop, Protocol
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def rate_test(
     cycler: Cycler,
     *,
@@ -81,7 +81,6 @@ def rate_test(
     Example:
         >>> RE(rate_test(cycler, cell=cell, rates=("1C", "2C"), cycles=1, charge_rate="1C"))
     """
-    asked = stated(locals())
     window = window_of(cell, voltage_min_volt, voltage_max_volt)
     hold = None if hold_until_rate is None else Hold(hold_until_rate, hold_second)
 
@@ -99,4 +98,4 @@ def rate_test(
         return Loop(tag=name, repeat=cycles, body=body)
 
     protocol = Protocol(name="rate_test", items=(rest(rest_second), *map(at, rates)), stop_on=SOFT_SHORT)
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

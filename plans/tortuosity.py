@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, validate_call
+from pydantic import Field
 
 from devices.core.protocols import Cycler, Environment
 from labctl.errors import ConfigurationError
@@ -18,9 +18,9 @@ from plans.building_blocks import (
     Seconds,
     rest,
     spectrum,
-    stated,
 )
 from plans.executor.measurement import Measurement, run_protocol
+from plans.measurement_plan import measurement_plan
 from plans.protocol.protocol import Celsius, Item, Protocol, SetTemperature, Soak
 
 # An ion path is some 100 ohm in series with slow electrodes; an electron path with carbon a few ohm and done
@@ -28,7 +28,7 @@ from plans.protocol.protocol import Celsius, Item, Protocol, SetTemperature, Soa
 _LOWEST_HERTZ = {"ion_path": 0.01, "electron_path": 0.1}
 
 
-@validate_call(config=ConfigDict(arbitrary_types_allowed=True))
+@measurement_plan
 def tortuosity(
     cycler: Cycler,
     *,
@@ -79,7 +79,6 @@ def tortuosity(
     Example:
         >>> RE(tortuosity(cycler, cell=cell, rest_second=60, frequency_min_hertz=0.1))
     """
-    asked = stated(locals())
     if cell.kind not in _LOWEST_HERTZ:
         raise ConfigurationError(f"cell {cell.id}", "kind", cell.kind, " or ".join(_LOWEST_HERTZ))
     lowest = _LOWEST_HERTZ[cell.kind] if frequency_min_hertz is None else frequency_min_hertz
@@ -105,4 +104,4 @@ def tortuosity(
         )
         items += spectra(tag)
     protocol = Protocol(name="tortuosity", items=tuple(items or spectra("as it is")))
-    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=asked)
+    return run_protocol(cycler, protocol, cell=cell, environment=environment, metadata=metadata)

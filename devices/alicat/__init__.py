@@ -1,1 +1,4 @@
-"""Alicat PC and PCD pressure controllers."""
+"""Alicat PC and PCD pressure controllers.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""Eurotherm 3200 series temperature controllers."""
+"""Eurotherm 3200 series temperature controllers.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""Mark-10 force gauges as load cells."""
+"""Mark-10 force gauges as load cells.
+
+Public: nothing.
+"""

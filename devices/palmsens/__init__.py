@@ -1,1 +1,4 @@
-"""PalmSens EmStat4 and EmStat Pico potentiostats."""
+"""PalmSens EmStat4 and EmStat Pico potentiostats.
+
+Public: nothing.
+"""

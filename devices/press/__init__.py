@@ -1,1 +1,4 @@
-"""The heated die under stack pressure, made of instruments."""
+"""The heated die under stack pressure, made of instruments.
+
+Public: nothing.
+"""

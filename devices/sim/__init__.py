@@ -1,1 +1,4 @@
-"""The simulated bench: emulators on the instruments' wire protocols, one simulated pellet behind them."""
+"""The simulated bench: emulators on the instruments' wire protocols, one simulated pellet behind them.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""What the commands of `labctl` do; the command line itself is in labctl/cli.py."""
+"""What the commands of `labctl` do; the command line itself is in labctl/cli.py.
+
+Public: `interrupt.PauseAtOnce`.
+"""

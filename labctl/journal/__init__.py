@@ -1,1 +1,4 @@
-"""The journal: every document of a run, written once and never lost."""
+"""The journal: every document of a run, written once and never lost.
+
+Public: `reader.follow`.
+"""

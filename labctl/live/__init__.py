@@ -1,1 +1,4 @@
-"""Live window: a process of its own that only reads journals."""
+"""Live window: a process of its own that only reads journals.
+
+Public: nothing.
+"""

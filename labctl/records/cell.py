@@ -406,5 +406,12 @@ def _full_name(field: str) -> str:
 
 
 def load_cell(path: Path | str) -> Cell:
-    """The cell in a YAML file; faults are a ConfigurationError, one line each."""
+    """The cell in a YAML file.
+
+    Args:
+        path: the file; config/README.md says what its fields mean.
+
+    Raises:
+        ConfigurationError: one line per fault, each naming file, field, value and what is allowed.
+    """
     return load_record(path, Cell)

@@ -194,7 +194,14 @@ class Station(Record):
 
 
 def load_station(path: Path | str) -> Station:
-    """The station in a YAML file; faults are a ConfigurationError, one line each."""
+    """The station in a YAML file.
+
+    Args:
+        path: the file; config/README.md says what its fields mean.
+
+    Raises:
+        ConfigurationError: one line per fault, each naming file, field, value and what is allowed.
+    """
     return load_record(path, Station)
 
 

@@ -1,1 +1,4 @@
-"""The runs of a data directory: found, listed, recovered."""
+"""The runs of a data directory: found, listed, recovered.
+
+Public: `query.RunQuery`, `summary.RunSummary`.
+"""

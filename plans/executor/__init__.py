@@ -1,1 +1,4 @@
-"""Checks, estimates, runs and resumes a protocol."""
+"""Checks, estimates, runs and resumes a protocol.
+
+Public: `measurement.Measurement`, `measurement.run_protocol`.
+"""

@@ -64,6 +64,18 @@ class Measurement:
         """What it will take: steps, duration, points, charge, energy, currents, temperatures, pressures."""
         return describe(self.estimate)
 
+    def with_metadata(self, **keys: Any) -> Measurement:
+        """The same measurement with further keys in its start document.
+
+        Raises:
+            ProtocolError: they are more than a journal takes.
+        """
+        start = {**self.metadata, **keys}
+        _refuse_what_no_journal_takes(start)
+        return Measurement(
+            self._cycler, self.protocol, self.estimate, start, self._environment, self.resumption
+        )
+
     def __repr__(self) -> str:
         hours = self.estimate.duration_second / 3600.0
         return (

@@ -20,6 +20,7 @@ from labctl.records.cell import load_cell
 from labctl.records.station import load_station, packaged_config
 from labctl.session import Session, open_session
 from plans.executor.measurement import Measurement
+from plans.measurement_plan import states_its_parameters
 from plans.reference import PUBLISHED, example, example_files, example_settings, written
 from tests.helpers import Documents
 
@@ -56,6 +57,10 @@ def plan(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 def test_there_are_plans() -> None:
     assert {"gitt", "rate_test", "cycle_life", "formation", "condition", "ici", "dcir"} <= set(PLANS)
+
+
+def test_it_is_decorated_and_so_cannot_forget_its_parameters(plan: Callable[..., Any]) -> None:
+    assert states_its_parameters(plan)
 
 
 def test_it_is_documented_with_a_unit_for_every_number(plan: Callable[..., Any]) -> None:
@@ -111,6 +116,7 @@ def test_its_start_document_holds_what_it_was_asked_for_parameter_by_parameter(
     defaults = {p.name: p.default for p in parameters(plan).values() if p.name not in GIVEN}
     expected = json.loads(json.dumps({**defaults, **asked}))  # in which a tuple is a list
     assert start["plan_parameters"] == expected
+    assert set(expected) == set(parameters(plan)) - set(GIVEN)
     assert start["operator"] == "eva"
 
 

@@ -1,1 +1,4 @@
-"""The emulated Alicat PCD and its gas line."""
+"""The emulated Alicat PCD and its gas line.
+
+Public: nothing.
+"""

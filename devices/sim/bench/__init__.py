@@ -1,1 +1,4 @@
-"""The simulated bench as a whole: its process, its control port, and the way in."""
+"""The simulated bench as a whole: its process, its control port, and the way in.
+
+Public: nothing.
+"""

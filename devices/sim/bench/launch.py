@@ -70,7 +70,9 @@ def wait_until_gone(directory: Path, timeout_second: float) -> bool:
 
 def _start(directory: Path, settings: BenchSettings, *, private: bool, idle_second: float) -> str:
     """Start a detached process and wait until it is ready; "" then, else what it says."""
-    command = [sys.executable, "-m", "devices.sim.bench.process", "--directory", str(directory), "--detach"]
+    # -P: a folder `devices` in the working directory is not labctl's
+    command = [sys.executable, "-P", "-m", "devices.sim.bench.process"]
+    command += ["--directory", str(directory), "--detach"]
     command += ["--settings", settings.model_dump_json(), "--idle-second", str(idle_second)]
     command += ["--private"] if private else []
     process = subprocess.Popen(

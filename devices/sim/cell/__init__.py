@@ -1,1 +1,4 @@
-"""The simulated cells and what surrounds them."""
+"""The simulated cells and what surrounds them.
+
+Public: nothing.
+"""

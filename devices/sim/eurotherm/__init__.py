@@ -1,1 +1,4 @@
-"""The emulated Eurotherm 3200."""
+"""The emulated Eurotherm 3200.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""The emulated Keithley 2450 and its kin."""
+"""The emulated Keithley 2450 and its kin.
+
+Public: nothing.
+"""

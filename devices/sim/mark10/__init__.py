@@ -1,1 +1,4 @@
-"""The emulated Mark-10 gauge."""
+"""The emulated Mark-10 gauge.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""The emulated PalmSens EmStat4 HR."""
+"""The emulated PalmSens EmStat4 HR.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""Cycling data, cycle by cycle."""
+"""Cycling data, cycle by cycle.
+
+Public: `cycles.analyze_cycles`, `differential_capacity.differential_capacity`.
+"""

@@ -1,1 +1,4 @@
-"""Galvanostatic intermittent titration (GITT)."""
+"""Galvanostatic intermittent titration (GITT).
+
+Public: `analysis.analyze_run`.
+"""

@@ -1,1 +1,4 @@
-"""Impedance spectra and the circuits that are fitted to them."""
+"""Impedance spectra and the circuits that are fitted to them.
+
+Public: `analysis.analyze_impedance`, `kramers_kronig.linear_kk`, `spectra.spectra`.
+"""

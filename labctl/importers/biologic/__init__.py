@@ -1,1 +1,4 @@
-"""Text exports of BioLogic's EC-Lab and BT-Lab."""
+"""Text exports of BioLogic's EC-Lab and BT-Lab.
+
+Public: nothing.
+"""

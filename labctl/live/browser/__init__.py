@@ -1,1 +1,4 @@
-"""Stored runs, found and compared."""
+"""Stored runs, found and compared.
+
+Public: nothing.
+"""

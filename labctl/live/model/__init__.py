@@ -1,1 +1,4 @@
-"""What the live window shows, without a user interface."""
+"""What the live window shows, without a user interface.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""Panels of the live window."""
+"""Panels of the live window.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""What panels and comparisons are drawn with."""
+"""What panels and comparisons are drawn with.
+
+Public: nothing.
+"""

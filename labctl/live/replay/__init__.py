@@ -1,1 +1,4 @@
-"""Replay of a stored run."""
+"""Replay of a stored run.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""The live window itself and what feeds it."""
+"""The live window itself and what feeds it.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""Reading stored runs, and comparing them with their journals."""
+"""Reading stored runs, and comparing them with their journals.
+
+Public: `store.Store`.
+"""

@@ -1,1 +1,4 @@
-"""The store's service process and what it serves."""
+"""The store's service process and what it serves.
+
+Public: nothing.
+"""

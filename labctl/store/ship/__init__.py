@@ -1,1 +1,4 @@
-"""From journals into Tiled."""
+"""From journals into Tiled.
+
+Public: nothing.
+"""

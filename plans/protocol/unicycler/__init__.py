@@ -1,1 +1,4 @@
-"""Protocols in the form of aurora-unicycler."""
+"""Protocols in the form of aurora-unicycler.
+
+Public: nothing.
+"""

@@ -1,1 +1,4 @@
-"""The simulated all-solid-state pellet: its physics in virtual time."""
+"""The simulated all-solid-state pellet: its physics in virtual time.
+
+Public: nothing.
+"""
