@@ -407,4 +407,4 @@ def _full_name(field: str) -> str:
 
 def load_cell(path: Path | str) -> Cell:
     """The cell in a YAML file; faults are a ConfigurationError, one line each."""
-    return load_record(path, Cell)
+    return load_record(path, Cell, "cell")

@@ -195,7 +195,7 @@ class Station(Record):
 
 def load_station(path: Path | str) -> Station:
     """The station in a YAML file; faults are a ConfigurationError, one line each."""
-    return load_record(path, Station)
+    return load_record(path, Station, "station")
 
 
 def packaged_config(name: str) -> Path:
