@@ -153,7 +153,7 @@ def runs(
         typer.Option(
             "--status",
             metavar="STATE",
-            help="running, paused, finished, stopped, failed, aborted, interrupted",
+            help="running, paused, finished, stopped, failed, aborted, interrupted, unreadable",
         ),
     ] = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="With this tag")] = None,

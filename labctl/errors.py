@@ -2,6 +2,7 @@
 
 LabctlError
 ├── ConfigurationError      a file or an argument is wrong; nothing has moved        (exit code 2)
+│   └── NewerFormatError    a newer labctl has written it
 ├── ProtocolError           a protocol asks for what is not allowed; nothing moved   (exit code 2)
 ├── JournalError            the journal cannot be written or read
 ├── StoreError              the document store cannot be reached or refuses
@@ -31,6 +32,10 @@ class ConfigurationError(LabctlError):
         self.where, self.field, self.value, self.allowed = where, field, value, allowed
         shown = "" if value is None else f" = {value!r}"
         super().__init__(f"{where}: {field}{shown}: {allowed}")
+
+
+class NewerFormatError(ConfigurationError):
+    """A file or a run of a format that only a newer labctl can read."""
 
 
 class ProtocolError(LabctlError):

@@ -81,13 +81,15 @@ def interrupted_run(station: Station, directory: Path) -> RunSummary | None:
     """The station's newest run if it was cut off (not if somebody ended it).
 
     Raises:
-        ConfigurationError: the station does not allow it.
+        ConfigurationError: the station does not allow it, or the run cannot be read.
     """
     if not station.auto_resume:
         raise ConfigurationError(
             str(station.path or station.name), "auto_resume", False, "must be true for --auto"
         )
     newest = next((run for run in list_runs(directory) if run.station == station.name), None)
+    if newest is not None and newest.status == "unreadable":
+        raise ConfigurationError("labctl resume --auto", "run", newest.uid, newest.reason)
     return newest if newest is not None and newest.status == "interrupted" else None
 
 

@@ -51,6 +51,9 @@ def show_runs(
     if found:
         write(f"Runs in {directory}")
         show(_runs_table(found))
+        for run in found:
+            if run.status == "unreadable":
+                write(f"{run.uid[:8]} is unreadable: {run.reason}")
     else:
         write(f"no such run in {directory}" if query or page > 1 else f"no runs in {directory} yet")
     if not complete:

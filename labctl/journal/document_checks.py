@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from labctl.formats import START_FIELD, is_format_number
 from labctl.journal.format import is_uid
 
 YEAR_3000 = 32_503_680_000.0  # unix seconds
@@ -53,6 +54,7 @@ def _is_text_or_mapping(value: Any) -> bool:
 _TEXT, _MAPPING = (_is_text, "text"), (_is_mapping, "a mapping")
 _NUMBER = (_is_number, "a finite number")
 _OF_START: dict[str, tuple[Accepts, str]] = {
+    START_FIELD: (is_format_number, "a whole number from 1"),
     "plan_name": _TEXT,
     "campaign_uid": _TEXT,
     "parent_uid": _TEXT,

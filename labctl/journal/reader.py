@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from labctl.documents import last_row
+from labctl.errors import NewerFormatError
+from labctl.formats import START_FIELD, is_newer, require_readable
 from labctl.journal.document_checks import DocumentCheck, without_nonsense
 from labctl.journal.format import (
     LINE_LIMIT_BYTE,
@@ -31,7 +33,10 @@ _POINTS_STREAM = TIMESERIES.name
 
 
 def first_document(directory: Path) -> dict[str, Any]:
-    """The start document; if it is damaged, what is known without it; nothing if none was written yet."""
+    """The start document; if it is damaged, what is known without it; nothing if none was written yet.
+
+    One of a newer format is given as it stands, unchecked.
+    """
     path = segments(directory)[0]
     with io.BufferedReader(open_regular(path, follow=False)) as file:
         line = file.readline(LINE_LIMIT_BYTE + 1)  # and its newline
@@ -39,7 +44,8 @@ def first_document(directory: Path) -> dict[str, Any]:
     try:
         record = decode(line.removesuffix(b"\n"))
         if record["name"] == "start":
-            without_nonsense("start", record["doc"])
+            if not is_newer("journal", record["doc"].get(START_FIELD)):
+                without_nonsense("start", record["doc"])
             return record["doc"]
     except ValueError:
         pass
@@ -152,6 +158,8 @@ def follow(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (name, document) of a run from its start document on.
 
+    Raises NewerFormatError in place of the start document of a run that only a newer labctl can read.
+
     Args:
         run_directory: The directory that holds the journal's segments and `writer.lock`.
         live: Wait for more until the stop document has come, or until nobody holds `writer.lock` and the
@@ -198,13 +206,20 @@ class Tail:
         self._report = on_damage or _warn
         self._reader, self._restorer = LineReader(self._directory, last_byte), NanRestorer()
         self._check = DocumentCheck()
+        self._newer: NewerFormatError | None = None
 
     def is_being_written(self) -> bool:
         """True while the run's writer lives."""
         return is_locked(self._directory / LOCK_NAME)
 
     def available(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (name, document) up to the end of what is written now."""
+        """Yield (name, document) up to the end of what is written now.
+
+        Raises:
+            NewerFormatError: Only a newer labctl can read this run; each time it is asked for.
+        """
+        if self._newer is not None:
+            raise self._newer
         for found in self._reader.available():
             if isinstance(found, Damage):
                 self._report(found)
@@ -214,6 +229,7 @@ class Tail:
             try:
                 record = decode(line)
                 document = record["name"], record["doc"]
+                self._require_readable(record, file)
                 taken_out = self._check.check(record["name"], record["doc"])
                 self._restorer.restore(record["name"], record["doc"], line)
             except ValueError as error:
@@ -226,6 +242,15 @@ class Tail:
             for told in taken_out:
                 self._report(Damage(file, offset, told))
             yield record["name"], record["doc"]
+
+    def _require_readable(self, record: dict[str, Any], file: Path) -> None:
+        if record["name"] != "start":
+            return
+        try:
+            require_readable("journal", record["doc"].get(START_FIELD), str(file))
+        except NewerFormatError as error:
+            self._newer = error
+            raise
 
     def close(self) -> None:
         """Close the file; a later `available` opens it again and goes on from the same place."""

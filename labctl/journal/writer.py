@@ -20,6 +20,7 @@ from typing import Any
 
 from labctl.documents import last_row
 from labctl.errors import JournalError
+from labctl.formats import FORMAT_NUMBER, START_FIELD
 from labctl.journal.format import LOCK_NAME, Damage, encode, is_uid, segment_name
 from labctl.journal.reader import follow
 from labctl.journal.run_end import ending
@@ -217,7 +218,8 @@ class Journal:
 
     Documents are on the medium within a second of being written; start, stop, `steps` and `alarms` documents
     before the call returns. One journal writes one run at a time. Lines carry both clocks, the wall's and the
-    monotonic one, whenever a second has passed since the last that did.
+    monotonic one, whenever a second has passed since the last that did. The start document gets the number
+    of the journal's format (see `labctl.formats`).
 
     An alarm tells once in a run when less than 64 MB are free. When the disk is full, or the medium does not
     take what was written, this is told once, by an alarm and a JournalError, so that the run ends; what comes
@@ -305,6 +307,7 @@ class Journal:
             raise JournalError(f"run {self.run_uid} is still open; a journal writes one run at a time")
         if not is_uid(doc.get("uid")):
             raise JournalError(f"start document: uid {doc.get('uid')!r}: 4 to 64 letters, digits or hyphens")
+        doc = {**doc, START_FIELD: FORMAT_NUMBER["journal"]}
         line = self._line("start", doc)
         day = datetime.fromtimestamp(doc["time"], UTC).strftime("%Y-%m-%d")
         directory = self._data / "runs" / day / doc["uid"]

@@ -414,4 +414,4 @@ def load_cell(path: Path | str) -> Cell:
     Raises:
         ConfigurationError: one line per fault, each naming file, field, value and what is allowed.
     """
-    return load_record(path, Cell)
+    return load_record(path, Cell, "cell")

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from labctl.errors import ConfigurationError, with_decimal_point
+from labctl.formats import FileKind, require_known
 from labctl.platform import open_regular
 from labctl.units import unit_of
 
@@ -48,16 +49,25 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def load_record(path: Path | str, model: type[Model]) -> Model:
+def load_record(path: Path | str, model: type[Model], kind: FileKind | None = None) -> Model:
     """The record of type `model` in the YAML file `path`.
 
     The validation context holds `path`, for models that resolve names against their own file.
 
+    Args:
+        path: The file.
+        model: What it holds.
+        kind: Of files that carry the number of their format, as the field `format`.
+
     Raises:
+        NewerFormatError: a newer labctl has written it.
         ConfigurationError: one line per fault, each naming file, field, value and what is allowed.
     """
     path = Path(path)
-    return validate_record(load_mapping(path), model, where=str(path), context={"path": path})
+    data = load_mapping(path)
+    if kind is not None:
+        data = require_known(kind, data, str(path))
+    return validate_record(data, model, where=str(path), context={"path": path})
 
 
 def validate_record(

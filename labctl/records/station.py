@@ -202,7 +202,7 @@ def load_station(path: Path | str) -> Station:
     Raises:
         ConfigurationError: one line per fault, each naming file, field, value and what is allowed.
     """
-    return load_record(path, Station)
+    return load_record(path, Station, "station")
 
 
 def packaged_config(name: str) -> Path:

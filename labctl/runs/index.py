@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import orjson
 
+from labctl.formats import FORMAT_NUMBER
 from labctl.journal.format import LOCK_NAME, segments
 from labctl.platform import is_locked, is_regular
 from labctl.runs.directory import is_run_directory, run_names
@@ -25,7 +26,8 @@ from labctl.runs.query import WITH_WRITER, RunQuery
 from labctl.runs.summary import RunSummary
 
 INDEX_NAME = "index.sqlite"
-_LAYOUT = 2  # raise it whenever the table or what a summary says changes: old tables are then dropped
+_LAYOUT = 3  # raise it whenever the table or what a summary says changes: old tables are then dropped
+_VERSION = 1000 * FORMAT_NUMBER["journal"] + _LAYOUT  # what could not be read may be readable now
 _BUSY_SECOND = 5.0
 _AT_ONCE = 200  # runs looked at and written in one transaction
 _CREATE = """
@@ -143,14 +145,14 @@ class RunIndex:
 
 
 def _prepare(table: sqlite3.Connection) -> None:
-    if table.execute("PRAGMA user_version").fetchone() == (_LAYOUT,):
+    if table.execute("PRAGMA user_version").fetchone() == (_VERSION,):
         return
     with _transaction(table):
-        if table.execute("PRAGMA user_version").fetchone() != (_LAYOUT,):  # nobody else did meanwhile
+        if table.execute("PRAGMA user_version").fetchone() != (_VERSION,):  # nobody else did meanwhile
             table.execute("DROP TABLE IF EXISTS runs")
             table.execute(_CREATE)
             table.execute("CREATE INDEX runs_start ON runs(start)")
-            table.execute(f"PRAGMA user_version = {_LAYOUT}")
+            table.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from labctl.platform import is_locked
 from labctl.runs.directory import is_run_directory, run_names
 from labctl.runs.index import RunIndex
 from labctl.runs.query import RunQuery, Status
-from labctl.runs.summary import RunSummary, summarise, words_of
+from labctl.runs.summary import RunSummary, summarise, why_unreadable, words_of
 
 __all__ = ["RunQuery", "RunSummary", "Status", "find_run", "list_runs", "summary_of"]
 
@@ -42,6 +42,8 @@ def _look(directory: Path) -> tuple[RunSummary, str, bool] | None:
 
 
 def _look_closely(directory: Path, start: dict[str, Any]) -> tuple[RunSummary, str, bool]:
+    if why_unreadable(directory, start):
+        return summarise(directory, start, None, status="unreadable", points=0), words_of(start, None), False
     alive = is_locked(directory / LOCK_NAME)  # before the end is looked for: a run may end in between
     stop = stop_document(directory)
     if stop is not None:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from labctl.errors import ConfigurationError
 
-Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted", "interrupted"]
+Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted", "interrupted", "unreadable"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 WITH_WRITER: tuple[Status, ...] = ("running", "paused")  # the run has not ended, its process lives
 BARE = "bare"
@@ -25,7 +25,8 @@ class RunQuery:
         cell: The cell's id.
         coating: Material of its coating, as "Li3InCl6"; "bare" for cells without one.
         station: Name of the station.
-        status: One of "running", "paused", "finished", "stopped", "failed", "aborted", "interrupted".
+        status: One of "running", "paused", "finished", "stopped", "failed", "aborted", "interrupted",
+            "unreadable" (a newer labctl has written it).
         tag: One of the `tags` of the start document.
         since: Started at this time or later.
         until: Started before this time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import time
 import uuid
@@ -14,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from labctl.errors import JournalError
+from labctl.errors import JournalError, NewerFormatError
+from labctl.formats import START_FIELD, require_readable
 from labctl.journal.format import LOCK_NAME, encode, segments
-from labctl.journal.reader import follow
+from labctl.journal.reader import first_document, follow
 from labctl.platform import FileLock, open_regular, open_to_append, sync
 from labctl.runs.directory import run_directories
 
+_log = logging.getLogger(__name__)
 _REASON = "interrupted: the process that wrote this run ended without a stop document"
 
 
@@ -33,7 +36,7 @@ class Recovered:
 
 
 def recover(data_directory: Path, reason: str = _REASON) -> list[Recovered]:
-    """Close every run that has no stop document and no living writer.
+    """Close every run that has no stop document and no living writer; those of a newer format are left.
 
     Args:
         data_directory: The data directory; its `runs/` are looked through.
@@ -50,6 +53,8 @@ def recover(data_directory: Path, reason: str = _REASON) -> list[Recovered]:
         try:
             if (recovered := recover_run(directory, reason)) is not None:
                 closed.append(recovered)
+        except NewerFormatError as error:
+            _log.warning("left as it is: %s", error)
         except JournalError as error:  # the others are closed all the same
             failures.append(error)
     if failures:
@@ -69,11 +74,13 @@ def recover_run(directory: Path, reason: str, found: Mapping[str, Any] | None = 
 
     Raises:
         JournalError: It cannot be written.
+        NewerFormatError: Only a newer labctl can read it, and close it.
     """
     lock = FileLock(directory / LOCK_NAME)
     try:
         if ends_with_stop(directory) or not lock.acquire():
             return None
+        require_readable("journal", first_document(directory).get(START_FIELD), str(directory))
         _end_line(segments(directory)[-1])
         uid, counts, stopped = _count(directory)
         if stopped or uid is None:

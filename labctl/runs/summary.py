@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from labctl.errors import NewerFormatError
+from labctl.formats import START_FIELD, require_readable
 from labctl.runs.query import BARE, WITH_WRITER, Status
 from labctl.schema import TIMESERIES
 
@@ -29,9 +31,10 @@ class RunSummary:
         station: Name of the station, or "".
         status: "running" or "paused" while its writer lives, "interrupted" when it died without a stop
             document (one that was added later does not change that), "stopped" when a person stopped it
-            before its protocol's end, else what the stop document says.
+            before its protocol's end, "unreadable" when a newer labctl has written it, else what the stop
+            document says.
         points: Rows of `timeseries`; while there is no stop document, up to the last row written.
-        reason: The stop document's reason, or "".
+        reason: The stop document's reason, why it is unreadable, or "".
         coating: Material of the cell's coating, "bare" if it has none, "" if the run names no cell record.
         tags: The `tags` of the start document.
         source: Where it was found: "journal", or "tiled" when its journal is not there.
@@ -84,6 +87,7 @@ def summarise(
     tags = start.get("tags", ())
     counts = (stop or {}).get("num_events")
     counted = counts.get(_POINTS_STREAM, 0) if isinstance(counts, dict) else 0
+    refusal = why_unreadable(directory, start)
     return RunSummary(
         uid=directory.name,
         directory=directory,
@@ -91,13 +95,22 @@ def summarise(
         plan_name=str(start.get("plan_name", "")),
         cell_id=str(cell.get("id", "") if isinstance(cell, dict) else cell or ""),
         station=station_name(start),
-        status=status if stop is None else status_of_stop(stop),
+        status="unreadable" if refusal else status if stop is None else status_of_stop(stop),
         points=int(counted or 0) if stop is not None else points,
-        reason=str((stop or {}).get("reason", "")),
+        reason=refusal or str((stop or {}).get("reason", "")),
         coating=_coating(cell) if isinstance(cell, dict) else "",
         tags=tuple(map(str, tags)) if isinstance(tags, list | tuple) else (str(tags),),
         source=source,
     )
+
+
+def why_unreadable(directory: Path, start: dict[str, Any]) -> str:
+    """Why a run of this start document cannot be read by this labctl; "" if it can."""
+    try:
+        require_readable("journal", start.get(START_FIELD), str(directory))
+    except NewerFormatError as error:
+        return str(error)
+    return ""
 
 
 def status_of_stop(stop: dict[str, Any]) -> Status:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labctl.errors import ConfigurationError
+from labctl.formats import FIELD, FORMAT_NUMBER, require_known
 from labctl.platform import read_regular
 from labctl.records.loader import validate_record
 from plans.protocol.protocol import Protocol
@@ -21,11 +22,14 @@ def load_protocol(path: Path | str) -> Protocol:
     """The protocol in a JSON file, in labctl's form or aurora-unicycler's.
 
     Raises:
+        NewerFormatError: a newer labctl has written it.
         ConfigurationError: names file, field, value and what is allowed.
     """
     data = _read(Path(path))
     if is_unicycler(data):
         return from_unicycler(data, where=str(path))
+    if isinstance(data, dict):
+        data = require_known("protocol", data, str(path))
     return validate_record(data, Protocol, where=str(path))
 
 
@@ -37,7 +41,7 @@ def save_protocol(
     Raises:
         ConfigurationError: the file is there, or the form cannot express the protocol.
     """
-    data = protocol.model_dump(mode="json") if form == "labctl" else to_unicycler(protocol)
+    data = _in_own_form(protocol) if form == "labctl" else to_unicycler(protocol)
     try:
         with Path(path).open("x", encoding="utf-8") as file:
             file.write(json.dumps(data, indent=2) + "\n")
@@ -45,6 +49,10 @@ def save_protocol(
         raise ConfigurationError(
             "protocol", "file", str(path), f"cannot be written: {error.strerror}"
         ) from None
+
+
+def _in_own_form(protocol: Protocol) -> dict[str, Any]:
+    return {FIELD: FORMAT_NUMBER["protocol"], **protocol.model_dump(mode="json")}
 
 
 def _read(path: Path) -> Any:

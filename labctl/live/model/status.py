@@ -25,6 +25,7 @@ State = Literal[
     "aborted",
     "interrupted",
     "failed",
+    "unreadable",
     "replay",
 ]
 STATE_TEXT: dict[State, str] = {
@@ -38,6 +39,7 @@ STATE_TEXT: dict[State, str] = {
     "aborted": "aborted",
     "interrupted": "interrupted",
     "failed": "failed",
+    "unreadable": "unreadable",
     "replay": "replay",
 }
 # The sign beside the word, so that a state is told by shape too and not by colour alone.
@@ -52,6 +54,7 @@ STATE_SIGN: dict[State, str] = {
     "aborted": "■",
     "interrupted": "▲",
     "failed": "✖",
+    "unreadable": "?",
     "replay": "▷",
 }
 _SHORTEST_SILENCE_SECOND = 30.0

@@ -125,7 +125,8 @@ class Lookout:
         return tuple(summary_of(run.directory) if run.has_writer else run for run in self._runs)
 
     def _read(self, runs: Sequence[RunSummary]) -> dict[str, Reading]:
-        self._pulses = {run.uid: self._pulses.get(run.uid) or Pulse(run.directory) for run in runs}
+        readable = [run for run in runs if run.status != "unreadable"]
+        self._pulses = {run.uid: self._pulses.get(run.uid) or Pulse(run.directory) for run in readable}
         return {uid: pulse.read() for uid, pulse in self._pulses.items()}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from labctl.errors import StoreError
+from labctl.formats import START_FIELD, require_readable
 from labctl.journal.format import NanRestorer
 
 _POLL_SECOND = 1.0
@@ -24,6 +25,7 @@ def documents(run: Any, after: dict[str, int] | None = None) -> Iterator[Documen
 
     Raises:
         StoreError: Tiled refuses, or the connection breaks off.
+        NewerFormatError: Only a newer labctl can read this run.
     """
     import httpx
 
@@ -45,6 +47,9 @@ def _documents(run: Any, after: dict[str, int], restorer: NanRestorer) -> Iterat
             )
         for line in _lines(response.iter_raw()):
             record = orjson.loads(line.lstrip(b"\x1e"))
+            if record["name"] == "start":
+                where = f"run {run.item['id']} in Tiled"
+                require_readable("journal", record["doc"].get(START_FIELD), where)
             restorer.restore(record["name"], record["doc"], line)
             yield record["name"], record["doc"]
 

@@ -13,6 +13,7 @@ from tiled.queries import Comparison, Contains, FullText, Key, KeyPresent, Like
 from tiled.query_registration import default_query_registry
 
 from labctl.errors import StoreError
+from labctl.formats import FORMAT_NUMBER, START_FIELD
 from labctl.runs.query import BARE, RunQuery
 from labctl.runs.summary import RunSummary, start_unix_second, summarise
 from labctl.schema import TIMESERIES
@@ -46,6 +47,8 @@ def _queries(query: RunQuery, *, closed_since: bool = False) -> Iterator[Any]:
         yield Key("stop.exit_status") == _EXIT_STATUS[query.status]
         yield KeyPresent("stop.recovered", exists=False)
         yield KeyPresent("stop.stopped", exists=query.status == "stopped")
+    elif query.status == "unreadable":
+        yield Comparison("gt", f"start.{START_FIELD}", FORMAT_NUMBER["journal"])
     elif query.status is not None:
         yield KeyPresent("stop.exit_status", exists=False)
     if query.tag is not None:

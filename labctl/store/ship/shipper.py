@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from labctl.errors import NewerFormatError
 from labctl.platform import leads_out
 from labctl.runs.directory import is_run_directory
 from labctl.store.connection import LETTERS_NAME, STATUS_NAME, plain_container
@@ -26,6 +27,7 @@ _IDLE_SECOND = 0.1
 _LOOK_AGAIN_SECOND = {"running": 0.2, "interrupted": 1.0, "complete": 0.0}
 _LONGEST_BACK_OFF_SECOND = 30.0
 _AFTER_A_BUG_SECOND = 60.0
+_NEWER_LABCTL_SECOND = 600.0
 _log = logging.getLogger(__name__)
 
 
@@ -113,6 +115,9 @@ class Shipper:
             more = shipper.advance(_DOCUMENTS_A_TURN, self._flush_period_second)
         except (UnavailableError, OSError) as error:
             self._back_off(job, error, min(_LONGEST_BACK_OFF_SECOND, 0.25 * 2**job.failures))
+            return False
+        except NewerFormatError as error:  # a labctl that can read it will ship it
+            self._back_off(job, error, _NEWER_LABCTL_SECOND)
             return False
         except Exception as error:  # noqa: BLE001  one run that trips us must not keep the others from Tiled
             _log.exception("run %s", shipper.uid)

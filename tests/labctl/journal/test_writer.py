@@ -19,6 +19,7 @@ from bluesky import preprocessors as bpp
 from ophyd.sim import det
 
 from labctl.errors import JournalError
+from labctl.formats import FORMAT_NUMBER
 from labctl.journal.format import LINE_LIMIT_BYTE, encode
 from labctl.journal.reader import count_points, first_document, follow
 from labctl.journal.writer import CLOCK_PERIOD_SECOND, Journal
@@ -324,6 +325,7 @@ def test_a_journal_of_the_run_engine_holds_every_document_it_emitted(tmp_path: P
     RE(plan())
     assert journal.run_directory is not None
     written = [list(pair) for pair in follow(journal.run_directory)]
+    assert written[0][1].pop("labctl_format") == FORMAT_NUMBER["journal"]  # the journal's own word
     assert written == orjson.loads(orjson.dumps(seen, option=orjson.OPT_SERIALIZE_NUMPY))
     assert [name for name, _ in written] == ["start", "descriptor", *["event"] * 3, "stop"]
     journal.close()

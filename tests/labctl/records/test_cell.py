@@ -9,13 +9,15 @@ import yaml
 from pydantic import ValidationError
 
 from labctl.errors import ConfigurationError
+from labctl.formats import require_known
 from labctl.records.cell import Cell, load_cell
 from labctl.records.station import packaged_config
 
 
 @pytest.fixture
 def document():
-    return yaml.safe_load(packaged_config("cells/bare-ncm.yaml").read_text())
+    content = yaml.safe_load(packaged_config("cells/bare-ncm.yaml").read_text())
+    return require_known("cell", content, "bare-ncm.yaml")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from labctl.errors import ConfigurationError
+from labctl.formats import require_known
 from labctl.records.cell import Cell, load_cell
 from labctl.records.station import packaged_config
 
@@ -16,7 +17,8 @@ PACKAGED = {
 
 
 def document(kind):
-    return yaml.safe_load(packaged_config(f"cells/{PACKAGED[kind]}.yaml").read_text())
+    content = yaml.safe_load(packaged_config(f"cells/{PACKAGED[kind]}.yaml").read_text())
+    return require_known("cell", content, PACKAGED[kind])
 
 
 def cell(kind):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from labctl.formats import require_known
 from labctl.records.cell import Cell
 from labctl.records.station import Station, load_station, packaged_config
 from labctl.session import Session, open_session
@@ -116,4 +117,5 @@ def test_the_example_is_all_good_once_its_serial_ports_have_instruments(
 def test_what_an_example_comments_out_can_be_put_in() -> None:
     for name in REAL:
         text = packaged_config(name).read_text().replace("# unit: kN", "unit: kN")
-        Station.model_validate(yaml.safe_load(text.replace("# visa_library", "visa_library")))
+        content = yaml.safe_load(text.replace("# visa_library", "visa_library"))
+        Station.model_validate(require_known("station", content, name))

@@ -27,6 +27,7 @@ from plans.protocol.protocol import (
     Soak,
 )
 from plans.protocol.rated_steps import CcCv, RatedCurrent, RatedHold
+from plans.schema import protocol_schema
 
 EVERY = Sampling.every(10, change_volt=0.01)
 seconds = st.floats(min_value=0.1, max_value=1e6)
@@ -255,6 +256,4 @@ def test_what_unicycler_cannot_express_is_refused_by_step_and_field(
 
 def test_the_published_schema_is_that_of_the_code() -> None:
     published = Path(__file__).parents[3] / "docs" / "reference" / "protocol.schema.json"
-    assert json.loads(published.read_text()) == Protocol.model_json_schema(), (
-        "write it anew: python -m plans.schema"
-    )
+    assert json.loads(published.read_text()) == protocol_schema(), "write it anew: python -m plans.schema"
