@@ -106,8 +106,7 @@ def pages(count: int) -> Body:
         yield from bps.declare_stream(flyer, name="timeseries", collect=True)  # type: ignore[arg-type]
         for page in range(count):
             for number in range(page * LARGEST_PAGE_ROW, (page + 1) * LARGEST_PAGE_ROW):
-                row = dict(zip(COLUMNS, point(number), strict=True))
-                flyer.rows.append(row, 1.7e9 + number * 0.01)
+                flyer.rows.append(point(number), 1.7e9 + number * 0.01)
             yield from bps.collect(flyer, name="timeseries", return_payload=False)  # type: ignore[arg-type]
 
     return body

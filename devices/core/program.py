@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import inf, isfinite, isnan, nan
-from operator import itemgetter
 from typing import Any
 
 from ophyd.status import DeviceStatus
@@ -17,29 +16,12 @@ from devices.core.instrument import AlarmLatch
 from devices.core.techniques import AnyTechnique, Impedance, Program, StepResult
 from labctl.clock import TimeKeeper
 from labctl.errors import TripError
-from labctl.schema import (
-    AMPLITUDE_RMS,
-    AMPLITUDE_UNIT,
-    CURRENT,
-    CYCLE_COUNT,
-    FREQUENCY,
-    IMAGINARY_IMPEDANCE,
-    REAL_IMPEDANCE,
-    SPECTRUM_COUNT,
-    STATUS,
-    STEP_COUNT,
-    STEP_TIME,
-    STEP_TYPE,
-    TEST_TIME,
-    VOLTAGE,
-    Stream,
-)  # fmt: skip
+from labctl.schema import Row, Stream, impedance_row, sample_row
 
 LARGEST_PAGE_ROW = 1000  # larger pages would hold up the RunEngine's loop for longer than 2 ms
 _SECOND_PER_HOUR = 3600.0
 _EPISODE_OVER_SAMPLES = 10  # so many valid samples in a row: what made readings invalid is over
 Report = Callable[..., object]
-Row = Mapping[str, float | int | str]  # by names of columns
 
 
 class RowBuffer:
@@ -47,22 +29,13 @@ class RowBuffer:
 
     def __init__(self, stream: Stream) -> None:
         self._names = stream.names
-        self._values = itemgetter(*stream.names)  # of one row, in the order of the columns
         self._lock = threading.Lock()
-        self._rows: list[tuple[tuple[float | int | str, ...], float]] = []
+        self._rows: list[tuple[Row, float]] = []
 
     def append(self, row: Row, arrived_unix_second: float) -> None:
-        """Add one row: a value for each column of the stream, and nothing else.
-
-        Raises:
-            KeyError: a column has no value.
-            ValueError: there is a value for no column.
-        """
-        values = self._values(row)
-        if len(row) != len(values):
-            raise ValueError(f"no columns of this stream: {sorted(row.keys() - set(self._names))}")
+        """Add one row."""
         with self._lock:
-            self._rows.append((values, arrived_unix_second))
+            self._rows.append((row, arrived_unix_second))
 
     def pages(self) -> Iterator[dict[str, Any]]:
         """Take all rows out, at most LARGEST_PAGE_ROW a page; a page not asked for stays in."""
@@ -217,16 +190,16 @@ class ProgramRecord:
         missing = {"voltage": voltage_volt, "current": current_ampere}
         status |= self._look_for_missing(missing, test_time, status, trouble)
         technique = self._techniques[self._index]
-        row: Row = {
-            TEST_TIME: test_time,
-            STEP_TIME: self.step_time_second,
-            VOLTAGE: voltage_volt,
-            CURRENT: current_ampere,
-            STEP_COUNT: self._first_step_count + self._index,
-            CYCLE_COUNT: self._cycle_count,
-            STEP_TYPE: technique.step_type(),
-            STATUS: status,
-        }
+        row = sample_row(
+            test_time_second=test_time,
+            step_time_second=self.step_time_second,
+            voltage_volt=voltage_volt,
+            current_ampere=current_ampere,
+            step_count=self._first_step_count + self._index,
+            cycle_count=self._cycle_count,
+            step_type=technique.step_type(),
+            status=status,
+        )
         self._rows.append(row, arrived)
 
     def impedance(
@@ -243,20 +216,20 @@ class ProgramRecord:
         missing = {"impedance": abs(impedance_ohm), "DC voltage": voltage_volt, "DC current": current_ampere}
         status |= self._look_for_missing(missing, test_time, status, trouble)
         self.last_frequency_hertz = frequency_hertz
-        row: Row = {
-            TEST_TIME: test_time,
-            FREQUENCY: frequency_hertz,
-            REAL_IMPEDANCE: impedance_ohm.real,
-            IMAGINARY_IMPEDANCE: impedance_ohm.imag,
-            VOLTAGE: voltage_volt,
-            CURRENT: current_ampere,
-            AMPLITUDE_RMS: technique.amplitude_rms,
-            AMPLITUDE_UNIT: technique.amplitude_unit,
-            SPECTRUM_COUNT: self._spectrum_count,
-            STEP_COUNT: self._first_step_count + self._index,
-            CYCLE_COUNT: self._cycle_count,
-            STATUS: status,
-        }
+        row = impedance_row(
+            test_time_second=test_time,
+            frequency_hertz=frequency_hertz,
+            real_impedance_ohm=impedance_ohm.real,
+            imaginary_impedance_ohm=impedance_ohm.imag,
+            voltage_volt=voltage_volt,
+            current_ampere=current_ampere,
+            amplitude_rms=technique.amplitude_rms,
+            amplitude_unit=technique.amplitude_unit,
+            spectrum_count=self._spectrum_count,
+            step_count=self._first_step_count + self._index,
+            cycle_count=self._cycle_count,
+            status=status,
+        )
         self._spectra.append(row, arrived)
 
     def note_time(self, part_time_second: float) -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from labctl.schema import COLUMNS, STREAMS, ColumnSpec
+from labctl.schema import (
+    COLUMNS,
+    IMPEDANCE,
+    STREAMS,
+    TIMESERIES,
+    ColumnSpec,
+    Row,
+    Stream,
+    impedance_row,
+    sample_row,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,6 +165,12 @@ def typed_names() -> list[tuple[str, int, str]]:
 def test_the_streams_are_what_older_runs_hold() -> None:
     found = {name: [(c.name, c.kind, c.units) for c in stream] for name, stream in STREAMS.items()}
     assert found == WRITTEN
+
+
+@pytest.mark.parametrize(("row", "stream"), [(sample_row, TIMESERIES), (impedance_row, IMPEDANCE)])
+def test_a_row_has_a_value_for_each_column_in_their_order(row: Callable[..., Row], stream: Stream) -> None:
+    assert tuple(inspect.signature(row).parameters) == stream.names
+    assert row(**{name: name for name in reversed(stream.names)}) == stream.names
 
 
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=lambda column: column.name)

@@ -114,12 +114,3 @@ def test_rows_are_written_by_name() -> None:
         "status": 5,
     }
     assert page["timestamps"] == {name: [100.0] for name in IMPEDANCE.names}
-
-
-def test_a_row_without_a_column_or_with_another_is_refused() -> None:
-    rows, whole = RowBuffer(TIMESERIES), dict.fromkeys(TIMESERIES.names, 0)
-    with pytest.raises(KeyError, match="voltage_volt"):
-        rows.append({name: 0 for name in whole if name != "voltage_volt"}, 0.0)
-    with pytest.raises(ValueError, match="frequency_hertz"):
-        rows.append({**whole, "frequency_hertz": 1.0}, 0.0)
-    assert list(rows.pages()) == []

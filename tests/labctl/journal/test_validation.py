@@ -23,7 +23,7 @@ from devices.core.flyer import DirectCurrentFlyer
 from labctl.journal.validation import CompiledValidator, install_compiled_validators
 from labctl.records.cell import Cell, load_cell
 from labctl.records.station import load_station, packaged_config
-from labctl.schema import STEPS, TIMESERIES
+from labctl.schema import STEPS
 from labctl.session import open_session
 from tests.helpers import Documents
 
@@ -40,8 +40,8 @@ def real_documents() -> list[tuple[str, dict[str, Any]]]:
     values: dict[str, Any] = {"float": float("nan"), "integer": 1, "string": "rest"}
     row.fill({spec.name: values[spec.kind] for spec in STEPS})
     flyer = DirectCurrentFlyer("", name="cycler_dc")
-    for _ in range(3):
-        flyer.rows.append({spec.name: values[spec.kind] for spec in TIMESERIES}, 1.7e9)
+    for n in range(3):
+        flyer.rows.append((0.1 * n, 0.1 * n, 3.2, float("nan"), 1, 0, "cc_charge", 0), 1.7e9)
 
     def plan() -> MsgGenerator[None]:
         yield from bps.declare_stream(flyer, name="timeseries", collect=True)  # type: ignore[arg-type]
