@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labctl.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from labctl.equipment import Device, FindsBench
 
 DRIVERS, PLANS, EXECUTOR, BENCH = "labctl.drivers", "labctl.plans", "labctl.executor", "labctl.bench"
 
@@ -19,7 +22,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=group)}
 
 
-def load_driver(name: str, where: str, field: str) -> Callable[..., Any]:
+def load_driver(name: str, where: str, field: str) -> Callable[..., Device]:
     """The driver registered as `name`; `where` and `field` say who asked, for the error."""
     drivers = _registered(DRIVERS)
     if name not in drivers:
@@ -65,7 +68,7 @@ def load_executor(name: str) -> Callable[..., Any]:
     return functions[name].load()
 
 
-def load_bench() -> Callable[..., Any]:
+def load_bench() -> FindsBench:
     """The function that starts or finds the simulated bench of a station."""
     benches = _registered(BENCH)
     if "ensure" not in benches:
