@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labctl.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from labctl.equipment import Device, FindsBench
 
 DRIVERS, PLANS, EXECUTOR, BENCH = "labctl.drivers", "labctl.plans", "labctl.executor", "labctl.bench"
 _IMPORTED_BY = {  # of labctl's own packages, which have common names
@@ -60,7 +63,7 @@ def _found(name: str) -> Path | None:
     return Path(origin).resolve() if origin is not None and Path(origin).exists() else None
 
 
-def load_driver(name: str, where: str, field: str) -> Callable[..., Any]:
+def load_driver(name: str, where: str, field: str) -> Callable[..., Device]:
     """The driver registered as `name`; `where` and `field` say who asked, for the error.
 
     Raises:
@@ -118,7 +121,7 @@ def load_executor(name: str) -> Callable[..., Any]:
     return _load(functions[name])
 
 
-def load_bench() -> Callable[..., Any]:
+def load_bench() -> FindsBench:
     """The function that starts or finds the simulated bench of a station."""
     benches = _registered(BENCH)
     if "ensure" not in benches:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from labctl.clock import Clock, MonotonicClock
+from labctl.equipment import Bench, Cycler, Device, Environment
 from labctl.errors import MAY_BE_CLOSED, ConfigurationError, DeviceError, PortInUseError
 from labctl.host_time import HOST
 from labctl.journal.writer import Journal
@@ -59,18 +60,18 @@ class Session:
     data_directory: Path
     RE: RunEngine
     journal: Journal
-    devices: dict[str, Any] = field(default_factory=dict)
-    bench: Any = None
+    devices: dict[str, Device] = field(default_factory=dict)
+    bench: Bench | None = None
 
     @property
-    def cycler(self) -> Any:
+    def cycler(self) -> Cycler:
         """The station's cycler."""
-        return self.devices["cycler"]
+        return _cycler_of(self.devices)
 
     @property
-    def environment(self) -> Any | None:
+    def environment(self) -> Environment | None:
         """The station's heated pressure cell, None without one."""
-        return self.devices.get("environment")
+        return cast(Environment | None, self.devices.get("environment"))
 
     @property
     def circuit_state(self) -> str:
@@ -88,7 +89,7 @@ def open_session(
     fresh_bench: bool = False,
     connect: bool = True,
     start_bench: bool | None = None,
-    context_managers: Sequence[Any] = (),
+    context_managers: Sequence[Callable[[RunEngine], AbstractContextManager[object]]] = (),
     still_wanted: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Open the station: bench if it is simulated, devices by their registered drivers, journal, RunEngine.
@@ -115,7 +116,7 @@ def open_session(
     with ExitStack() as stack:
         still_wanted()
         _know_all_drivers(station)
-        bench = None
+        bench: Bench | None = None
         if connect or start_bench:
             _make_directory(data_directory)
         if station.simulate is not None and (connect if start_bench is None else start_bench):
@@ -123,7 +124,7 @@ def open_session(
             stack.callback(bench.close)
         clock: Clock = bench.clock if bench is not None else MonotonicClock()
         devices = _make_devices(station, cell, clock, bench)
-        journal = Journal(data_directory, test_time=devices["cycler"].test_time_second)
+        journal = Journal(data_directory, test_time=_cycler_of(devices).test_time_second)
         stack.callback(journal.close)
         engine = RunEngine({}, context_managers=list(context_managers))
         engine.record_interruptions = True  # a stream of its own says when the run is paused
@@ -144,6 +145,10 @@ def open_session(
         yield session
 
 
+def _cycler_of(devices: Mapping[str, Device]) -> Cycler:
+    return cast(Cycler, devices["cycler"])  # the role says what its driver can do; every station has it
+
+
 def _know_all_drivers(station: Station) -> None:
     where = str(station.path or station.name)
     for role, entry in station.devices.items():
@@ -159,9 +164,9 @@ def _make_directory(directory: Path) -> None:
         ) from error
 
 
-def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Any) -> dict[str, Any]:
+def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Bench | None) -> dict[str, Device]:
     """All devices by role, those that others are made of first."""
-    made: dict[str, Any] = {}
+    made: dict[str, Device] = {}
     limits = station.limits.narrowed_by(cell.limits)
     for role in sorted(station.devices, key=lambda role: bool(station.devices[role].uses)):
         entry = station.devices[role]
@@ -174,7 +179,7 @@ def _make_devices(station: Station, cell: Cell, clock: Clock, bench: Any) -> dic
     return {role: made[role] for role in station.devices}
 
 
-def make_device(station: Station, role: str, limits: Limits, clock: Clock, **given: Any) -> Any:
+def make_device(station: Station, role: str, limits: Limits, clock: Clock, **given: object) -> Device:
     """The device of one role, by its registered driver; nothing is connected."""
     entry = station.devices[role]
     where = str(station.path or station.name)
@@ -185,7 +190,7 @@ def make_device(station: Station, role: str, limits: Limits, clock: Clock, **giv
         raise ConfigurationError(where, f"devices.{role}.options", dict(entry.options), str(error)) from error
 
 
-def connect_device(station: Station, role: str, device: Any) -> None:
+def connect_device(station: Station, role: str, device: Device) -> None:
     """Connect one device; where it cannot be reached, say which field of which file to look at."""
     try:
         device.connect()
@@ -200,8 +205,8 @@ def connect_device(station: Station, role: str, device: Any) -> None:
         raise ConfigurationError(where, field_name, value, said) from error
 
 
-def _session_metadata(station: Station, *, private_bench: bool) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": station.name, "simulated": station.simulate is not None}
+def _session_metadata(station: Station, *, private_bench: bool) -> dict[str, object]:
+    described: dict[str, object] = {"name": station.name, "simulated": station.simulate is not None}
     if described["simulated"]:
         described["private_bench"] = private_bench
     return {

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from bluesky.protocols import Readable, Status
 
 from devices.core.techniques import Program, StepResult
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who an instrument says it is."""
-
-    maker: str
-    model: str
-    serial: str
-    firmware: str
-
-    def as_metadata(self) -> dict[str, str]:
-        """For the start document."""
-        return asdict(self)
+from labctl.equipment import Identity as Identity  # drivers have it from here
 
 
 class Settable(Protocol):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from labctl.commands.chosen import chosen_cell, chosen_data, chosen_station, write, write_json
+from labctl.equipment import Bench
 from labctl.errors import ConfigurationError, DeviceError
 from labctl.plugins import load_bench
 
@@ -56,7 +57,7 @@ def show_bench(
     return 0
 
 
-def _inject(bench: Any, text: str) -> None:
+def _inject(bench: Bench, text: str) -> None:
     """Arm ROLE:FAULT[:NAME=VALUE,...]; the bench says which faults and arguments there are."""
     role, _, rest = text.partition(":")
     fault, _, arguments = rest.partition(":")
@@ -76,7 +77,7 @@ def _value(text: str) -> Any:
     return value
 
 
-def _cell_state(bench: Any) -> dict[str, Any]:
+def _cell_state(bench: Bench) -> dict[str, Any]:
     try:
         return bench.cell_state()
     except DeviceError:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from labctl.commands.chosen import DEFAULT_CELL, chosen_data, chosen_station, show, unrecorded_notes, write
+from labctl.equipment import Bench, Device, Identity, Limited, TakesOver
 from labctl.errors import DeviceError, LabctlError
 from labctl.printable import printable
-from labctl.records.cell import load_cell
-from labctl.records.station import packaged_config
+from labctl.records.cell import Cell, load_cell
+from labctl.records.station import Station, packaged_config
 from labctl.session import connect_device, open_session
 
 _BETWEEN = 2  # characters
@@ -45,11 +45,12 @@ def check_station(path: Path, data: Path | None) -> int:
         start_bench=True,
     ) as session:
         if session.bench is not None:
-            _give_it_a_cell(session)
+            _give_it_a_cell(session.bench, session.cell)
         for device in session.devices.values():
-            if hasattr(device, "limits"):
+            if isinstance(device, Limited):
                 device.limits = station.limits  # those of a cell come with the run
-            device.take_over = False
+            if isinstance(device, TakesOver):
+                device.take_over = False
         findings: list[Finding] = []
         for role, device in sorted(session.devices.items(), key=lambda item: bool(_parts(station, item[0]))):
             bad = [f.role for f in findings if not f.good and f.role in _parts(station, role)]
@@ -63,15 +64,15 @@ def check_station(path: Path, data: Path | None) -> int:
     return 0 if all(finding.good for finding in findings) else 1
 
 
-def _give_it_a_cell(session: Any) -> None:
+def _give_it_a_cell(bench: Bench, cell: Cell) -> None:
     """A fresh simulated bench has nothing on its leads; a cell that is there stays there."""
     try:
-        session.bench.cell_state()
+        bench.cell_state()
     except DeviceError:
-        session.bench.mount(session.cell)
+        bench.mount(cell)
 
 
-def _parts(station: Any, role: str) -> list[str]:
+def _parts(station: Station, role: str) -> list[str]:
     """The roles that this one is made of."""
     return list(station.devices[role].uses.values())
 
@@ -80,10 +81,10 @@ def _in_want_of(role: str, bad: list[str]) -> Finding:
     return Finding(role, "-", "-", "-", "-", f"needs {' and '.join(bad)}: see there", good=False)
 
 
-def _examine(station: Any, role: str, device: Any) -> Finding:
+def _examine(station: Station, role: str, device: Device) -> Finding:
     try:
         connect_device(station, role, device)
-        who = getattr(device, "identity", None)
+        who: Identity | None = getattr(device, "identity", None)
         reading = device.check_reading()
     except LabctlError as error:
         return Finding(role, "-", device.prefix, "-", "-", str(error), good=False)

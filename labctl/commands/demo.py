@@ -47,6 +47,8 @@ def run_demo(data: Path | None, request: EndRequest, *, pulses: int, window: boo
     began = time.monotonic()
     still_wanted = request.require_none
     with open_session(station, cell, directory, fresh_bench=True, still_wanted=still_wanted) as session:
+        if session.bench is None:
+            raise TypeError("the demo station is simulated by definition")
         metadata = {"purpose": "demo", "simulation_truth": session.bench.truth()}
         measurement = load_plan("gitt")(
             session.cycler, cell=cell, pulses=pulses, direction="charge", metadata=metadata

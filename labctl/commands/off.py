@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from labctl.clock import MonotonicClock
 from labctl.commands.chosen import chosen_data, chosen_station, write
+from labctl.equipment import Bench, OpensCircuit
 from labctl.errors import DeviceError, LabctlError, PortInUseError, TransportError
 from labctl.journal.format import LOCK_NAME
 from labctl.journal.reader import first_document
@@ -132,7 +133,7 @@ class _Off:
 
     def __init__(self, station: Station, directory: Path) -> None:
         self._station, self._directory = station, directory
-        self._bench: Any = None
+        self._bench: Bench | None = None
         self._good = True
         self._asked: dict[int, tuple[Owner, float]] = {}
 
@@ -241,7 +242,8 @@ class _Off:
         from labctl.session import make_device
 
         clock = self._bench.clock if self._bench is not None else MonotonicClock()
-        device = make_device(self._station, role, self._station.limits, clock, address=address)
+        made = make_device(self._station, role, self._station.limits, clock, address=address)
+        device = cast(OpensCircuit, made)  # as its driver says, or it would not be asked
         try:
             device.connect()  # which ends what runs there and opens the circuit, confirmed
             write(f"{role}: {device.confirm_open()}")
@@ -250,7 +252,7 @@ class _Off:
         finally:
             device.disconnect()
 
-    def _close_cut_off_run(self, device: Any) -> None:
+    def _close_cut_off_run(self, device: OpensCircuit) -> None:
         """The station's last run, if its process died: what flowed until now belongs to it."""
         from labctl.runs.listing import list_runs
         from labctl.runs.recovery import ends_with_stop, recover_run
