@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
@@ -9,13 +10,19 @@ import threading
 from pathlib import Path
 from typing import Any
 
+# What tells of the end of a run is here before the run is: the files on the disk may change meanwhile.
+from bluesky.utils import FailedStatus, RunEngineInterrupted
+from pydantic import ValidationError
+
 from labctl.commands.chosen import chosen_cell, chosen_data, chosen_station, unrecorded_notes
 from labctl.commands.interrupt import CONSOLE_CLOSED, EndRequest, PauseAtOnce
 from labctl.commands.progress_bar import progress_bar
 from labctl.commands.runs import show_run, show_runs
 from labctl.commands.terminal import watch_terminal
 from labctl.documents import RunTables, tables
+from labctl.errors import MAY_BE_CLOSED, LabctlError
 from labctl.journal.reader import follow
+from labctl.plan_parameters import refusal
 from labctl.plugins import load_plan, plan_names
 from labctl.printable import printable
 from labctl.runs.listing import find_run
@@ -157,13 +164,6 @@ def _talk(session: Session, request: EndRequest) -> None:
 
 def quiet_errors(shell: Any) -> None:
     """Tell in a line, without traceback: errors on purpose, wrong parameters, the RunEngine out of turn."""
-    import logging
-
-    from bluesky.utils import FailedStatus, RunEngineInterrupted
-    from pydantic import ValidationError
-
-    from labctl.errors import LabctlError
-
     logging.getLogger("bluesky").setLevel(logging.CRITICAL)  # the same failures, with tracebacks
     told = (RunEngineInterrupted, FailedStatus, LabctlError, ValidationError, RuntimeError)
 
@@ -179,12 +179,6 @@ def quiet_errors(shell: Any) -> None:
 
 def _line_of(error: BaseException, engine: Any, session: object) -> str | None:
     """What is told of an error; None where its traceback is worth seeing."""
-    from bluesky.utils import FailedStatus, RunEngineInterrupted
-    from pydantic import ValidationError
-
-    from labctl.errors import MAY_BE_CLOSED, LabctlError
-    from labctl.plan_parameters import refusal
-
     state = session.circuit_state if isinstance(session, Session) else f"the circuit {MAY_BE_CLOSED}"
     if isinstance(error, RunEngineInterrupted):
         if getattr(engine, "state", "") == "paused":
