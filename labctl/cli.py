@@ -250,7 +250,7 @@ def off(station: Annotated[Path, typer.Argument(metavar="STATION")], data: Data 
     its circuit open within 2 s; a console ends. Who has not let go of the
     station after 5 s is killed, and the circuits are open within 2 s then.
     Every cycler is taken over, its program ended, its circuit opened and
-    read back. Temperature and stack pressure are left as they are.
+    read back. Temperature and stack pressure are left unchanged.
 
     Exit codes: 0 every circuit was read back open; 1 something could not be
     done, and is told; 2 wrong usage.

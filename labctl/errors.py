@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-MAY_BE_CLOSED = "may still be closed: open it with `labctl off STATION`"  # of a circuit not seen to be open
+MAY_BE_CLOSED = "may still be closed: open it with `labctl off STATION`"  # of a circuit not verified open
 
 
 class LabctlError(Exception):

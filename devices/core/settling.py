@@ -1,4 +1,4 @@
-"""Waiting, in a thread of its own and on the station's clock, until a value has come and stays."""
+"""Waiting, in a thread of its own and on the station's clock, until a reading settles at its target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labctl.host_time import HOST
 
 @dataclass(frozen=True)
 class Target:
-    """Where a value shall be, in the unit of the value; done after `dwell_second` within `tolerance`."""
+    """The target of a reading, in its unit; done after `dwell_second` within `tolerance`."""
 
     value: float
     tolerance: float
@@ -128,4 +128,4 @@ class Approach:
 
 
 class ApproachTimeoutError(DeviceError):
-    """The value did not come, or did not stay."""
+    """The reading did not settle at its target in time."""

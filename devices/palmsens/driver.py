@@ -64,7 +64,7 @@ class PalmSens(CyclerDevice):
                 if not self._capabilities >> SCRIPT_BITS[command] & 1:
                     firmware = self.identity.firmware if self.identity else "unknown"
                     raise ProtocolError(
-                        f"technique {number} ({technique.kind}): the firmware ({firmware}) does not know "
+                        f"technique {number} ({technique.kind}): the firmware ({firmware}) does not support "
                         f"{command}; a newer one, or a licence, is needed"
                     )
 

@@ -189,7 +189,7 @@ def _line_of(error: BaseException, engine: Any, session: object) -> str | None:
     if isinstance(error, RunEngineInterrupted):
         if getattr(engine, "state", "") == "paused":
             return f"interrupted, {state}: {_WHEN_PAUSED}"
-        return "the run has ended early; show() tells why"
+        return "the run has ended early; show() gives the reason"
     if isinstance(error, ValidationError):
         return refusal(error, load_plan(error.title) if error.title in plan_names() else None)
     if isinstance(error, FailedStatus):

@@ -54,7 +54,7 @@ def straighten(rows: FileRows) -> tuple[Integers, list[Gap]]:
     again = _repeats(rows)
     if again.any():
         lines = lines_text(rows.line_number[again], rows.line_word)
-        rows.notices.append(f"{int(again.sum())} row(s) left out, given before, word for word: {lines}")
+        rows.notices.append(f"{int(again.sum())} row(s) left out, identical to earlier rows: {lines}")
         rows.select(~again)
     odd, begins = _judge(rows.test_time_second)
     stretch = np.cumsum(begins).astype(np.int64)

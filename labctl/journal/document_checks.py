@@ -219,7 +219,7 @@ def _check_event(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> 
     for key, accepts in (columns or {}).items():
         _require(
             accepts([data[key]]),
-            f"event: {_short(key)} = {_short(data[key])} is not what its descriptor says",
+            f"event: {_short(key)} = {_short(data[key])} does not match its descriptor",
         )
 
 
@@ -238,7 +238,7 @@ def _check_page(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> N
                     f"event page: {_short(key)} must be a list of {count} values, one for each row"
                 )
     for key, accepts in (columns or {}).items():
-        _require(accepts(data[key]), f"event page: values of {_short(key)} are not what its descriptor says")
+        _require(accepts(data[key]), f"event page: values of {_short(key)} do not match its descriptor")
 
 
 def _rows_of(what: str, doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> dict[str, Any]:

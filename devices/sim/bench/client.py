@@ -45,7 +45,7 @@ class Connection:
         try:
             self._socket = socket.create_connection(("127.0.0.1", port), _ANSWER_WALL_SECOND)
         except OSError as error:
-            raise DeviceError(f"{_GONE}: nobody answers at port {port}") from error
+            raise DeviceError(f"{_GONE}: no reply at port {port}") from error
         self._file = self._socket.makefile("rb")
         try:
             self._present(token)

@@ -72,7 +72,7 @@ class RunBrowser(QtWidgets.QWidget):
         self.replay_button = QtWidgets.QPushButton("Replay")
         self.replay_button.setToolTip("Play the run again in a window of its own (R)")
         self.refresh_button = QtWidgets.QPushButton("Refresh")
-        self.refresh_button.setToolTip("Look again which runs there are (F5)")
+        self.refresh_button.setToolTip("Refresh the list of runs (F5)")
         self.count = QtWidgets.QLabel()
         self.count.setObjectName("muted")
         self.trouble = QtWidgets.QLabel()

@@ -38,7 +38,7 @@ class SpectrumPanel(PlotPanel):
         self.colour_by, self.show_box = PickBox(), PickBox()
         self.colour_by.addItems(COLOUR_BY)
         self.show_box.addItems(SHOW)
-        self.colour_by.setToolTip("What the colours of the spectra tell")
+        self.colour_by.setToolTip("What the colours of the spectra mean")
         self.show_box.setToolTip("Which spectra are drawn")
         self.note = muted_label()
         for text, box in (("Colour", self.colour_by), ("Show", self.show_box)):

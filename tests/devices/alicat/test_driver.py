@@ -107,7 +107,7 @@ def test_firmware_without_a_ramp_says_so() -> None:
 def test_an_analog_setpoint_source_is_reported_and_setting_refused() -> None:
     with press_bench(line={"source": "A"}) as bench, controller(bench) as line:
         assert "analog input" in alarms(line, "setpoint_source")[0]["action"]
-        with pytest.raises(InstrumentError, match="ignored without a word"):
+        with pytest.raises(InstrumentError, match="ignored without an error"):
             line.set(3 * BAR)
         assert not bench.events("setpoint")
         assert not bench.events("ramp")
