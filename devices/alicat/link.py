@@ -271,7 +271,7 @@ class AlicatLink:
         taken = (self._set if self.firmware >= SETPOINT_FIRMWARE else self._set_old)(text, value)
         if taken != value:
             raise InstrumentError(
-                f"{self._query.address}: asked for a setpoint of {text} {self._unit.label}, the instrument "
+                f"{self._query.address}: requested a setpoint of {text} {self._unit.label}, the instrument "
                 f"reports {taken:g}; {self.why_ignored()}"
             )
 
@@ -303,7 +303,7 @@ class AlicatLink:
         if abs(taken - rate) > _RAMP_TOLERANCE * rate:
             unit = self._unit.label
             raise InstrumentError(
-                f"{self._query.address}: asked for {rate:g} {unit}/s, the instrument reports {taken:g}"
+                f"{self._query.address}: requested {rate:g} {unit}/s, the instrument reports {taken:g}"
             )
         self._ramping = pa_per_second > 0
 

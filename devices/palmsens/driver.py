@@ -76,7 +76,7 @@ class PalmSens(CyclerDevice):
 
     def _without_host(self) -> str:
         return (
-            "a script that runs goes on within its limits, unless it stops with a run-time error, which "
+            "a running script continues within its limits, unless it stops with a run-time error, which "
             "leaves the cell on, or waits for its output to be read"
         )
 

@@ -22,7 +22,7 @@ from labctl.runs.listing import find_run
 from labctl.session import Session, end_open_run, open_session
 
 _OUT_OF_TURN = re.compile(r"(The )?Run ?Engine is (already|in|the) ")  # bluesky's words for a wrong state
-_WHEN_PAUSED = "RE.resume() goes on, RE.abort() or RE.stop() ends the run"
+_WHEN_PAUSED = "RE.resume() continues it, RE.abort() or RE.stop() ends the run"
 
 
 class ConsoleTools:

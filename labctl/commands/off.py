@@ -268,7 +268,7 @@ class _Off:
             return
         if closed is not None:
             uid = closed.uid[:8]
-            write(f"run {uid} was cut off; `labctl resume {uid}` goes on with what is left")
+            write(f"run {uid} was cut off; `labctl resume {uid}` continues it")
 
 
 @contextlib.contextmanager

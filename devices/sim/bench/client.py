@@ -379,6 +379,6 @@ def _suits(handle: BenchHandle, present: BenchSettings, wanted: BenchSettings) -
         handle.close()
         raise DeviceError(
             f"station {wanted.station}: its bench is in use with other settings (seed, start, devices); "
-            "close what uses it, or take a fresh one"
+            "close the process that uses it, or use a fresh one"
         )
     return False

@@ -333,7 +333,7 @@ def test_a_rebooted_unit_gets_its_off_mode_and_limits_back() -> None:
         with pytest.raises(TransportError):
             status.wait(20)
         wait_until(lambda: not bench.closed, 5)
-        assert "may still flow: a trigger model that runs goes on within" in bench.alarms[0]["action"]
+        assert "may still flow: a running trigger model continues within" in bench.alarms[0]["action"]
         unit = bench.instrument.state
         wait_until(
             lambda: bench.call(lambda: unit.settings.source["VOLT"].limit) == pytest.approx(5.25e-3), 5

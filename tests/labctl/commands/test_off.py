@@ -38,7 +38,8 @@ DEAF = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-from labctl.records.station import load_cell, load_station
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station
 from labctl.plugins import load_executor
 from labctl.session import open_session
 station, cell, protocol, data = map(Path, sys.argv[1:])
@@ -214,7 +215,7 @@ def test_current_that_a_killed_run_has_left_on_is_ended_and_counted_later(
     assert done.returncode == 0, done.stdout
     assert circuit(bench) == [True, False]
     parent = find_run(place.data, "last")
-    assert f"run {parent.uid[:8]} was cut off; `labctl resume {parent.uid[:8]}` goes on" in done.stdout
+    assert f"run {parent.uid[:8]} was cut off; `labctl resume {parent.uid[:8]}` continues it" in done.stdout
     assert parent.status == "interrupted"
     stop = place.read().stop or {}
     assert (stop["exit_status"], stop["recovered"], stop["found_running"]) == ("abort", True, True)
