@@ -162,7 +162,7 @@ def test_on_a_slow_wire_a_stop_still_opens_the_circuit_in_time_and_tells_of_late
         cycler.stop()
         assert not bench.closed
         assert bench.of("circuit")[-1]["unix_second"] - asked < 2
-        assert ["is open; what was measured before" in alarm["action"] for alarm in bench.alarms] == [True]
+        assert ["output off; samples measured before" in alarm["action"] for alarm in bench.alarms] == [True]
         bench.inject("clear")
         status.wait(10)
         wait_until(lambda: bool(cycler.results), 10)  # what was on its way is taken in afterwards
