@@ -20,7 +20,7 @@ from labctl.live.browser.overlays import (
     OverlayReader,
     lacking_mass,
 )
-from labctl.live.plots.crosshair import Crosshair, Reading, nearest_drawn
+from labctl.live.plots.crosshair import Crosshair, PointReading, nearest_drawn
 from labctl.live.plots.export import ExportMenu, Identity
 from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
@@ -243,7 +243,7 @@ class CompareView(QtWidgets.QFrame):
         """The crosshair of the plot that is chosen."""
         return self._crosshairs[self.shown.way]
 
-    def _read(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def _read(self, plot: Plot, x: float, y: float) -> PointReading | None:
         return nearest_drawn(plot, x, y)
 
     def plot_items(self) -> Sequence[pg.PlotItem]:

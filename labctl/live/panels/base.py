@@ -11,7 +11,7 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.live.model.run_model import RunModel
-from labctl.live.plots.crosshair import Crosshair, Reading, nearest_drawn
+from labctl.live.plots.crosshair import Crosshair, PointReading, nearest_drawn
 from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
 from labctl.live.widgets import ElidedLabel
@@ -156,7 +156,7 @@ class PlotPanel(QtWidgets.QWidget):
         """Read what is under the pointer."""
         self.readout.emit(self.crosshair.update())
 
-    def read_at(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def read_at(self, plot: Plot, x: float, y: float) -> PointReading | None:
         """What stands at a place of a plot: the nearest point that is drawn."""
         return nearest_drawn(plot, x, y, self.plots)
 

@@ -13,7 +13,7 @@ from labctl.live.model.run_model import RunModel
 from labctl.live.model.spectra import Spectrum
 from labctl.live.panels.base import PlotPanel, Table, muted_label
 from labctl.live.panels.spectrum_view import COLOUR_BY, SHOW, Scale, Selection, SpectrumView
-from labctl.live.plots.crosshair import Reading, nearest_drawn
+from labctl.live.plots.crosshair import PointReading, nearest_drawn
 from labctl.live.plots.curves import ColourBar, Curve, CurveBundle
 from labctl.live.plots.plot import Plot
 from labctl.live.plots.readings import spectrum_reading
@@ -98,7 +98,7 @@ class SpectrumPanel(PlotPanel):
         font.setPixelSize(13)
         self.bar.apply_theme(theme, font)
 
-    def read_at(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def read_at(self, plot: Plot, x: float, y: float) -> PointReading | None:
         """The nearest point, with its frequency and when it was measured."""
         drawn = nearest_drawn(plot, x, y, self.plots)
         if drawn is None or self.model is None:

@@ -16,13 +16,13 @@ from labctl.live.model.run_model import RunModel
 from labctl.live.model.series import Series
 from labctl.live.panels.base import PlotPanel, Table
 from labctl.live.plots.axes import PlotAxis, TimeAxis
-from labctl.live.plots.crosshair import Reading
+from labctl.live.plots.crosshair import PointReading
 from labctl.live.plots.plot import Plot
 from labctl.live.plots.readings import column_value
 from labctl.live.theme import Theme
 
 
-def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> Reading | None:
+def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> PointReading | None:
     """The row of a series nearest to a time: time and one value per curve of these plots."""
     row = series.nearest(second)
     if row is None:
@@ -35,7 +35,7 @@ def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> 
             values.append(column_value(column, number, series.peak(column)))
             if isfinite(number):
                 marks.append((plot, instant, number))
-    return Reading(tuple(values), instant, tuple(marks))
+    return PointReading(tuple(values), instant, tuple(marks))
 
 
 _SHORTEST_SPAN_SECOND = 10.0
@@ -164,7 +164,7 @@ class TimePanel(PlotPanel):
         if axis != 1:
             self.time_range.set_by_hand(*plot.x_range)
 
-    def read_at(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def read_at(self, plot: Plot, x: float, y: float) -> PointReading | None:
         """The sample nearest in time."""
         series = plot.series if isinstance(plot, TimePlot) else None
         if series is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.spectra import Spectrum
-from labctl.live.plots.crosshair import Reading, Value
+from labctl.live.plots.crosshair import PointReading, PointValue
 from labctl.live.text import NO_VALUE, ampere_parts, clock_text, si_parts, volt_parts
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LABELS = {
 _SUFFIXED = {"_ohm": "Ω", "_hertz": "Hz", "_ah": "Ah", "_pa": "Pa"}
 
 
-def column_value(name: str, number: float, peak: float = 0.0) -> Value:
+def column_value(name: str, number: float, peak: float = 0.0) -> PointValue:
     """A value of a column, told in the unit that its name ends in.
 
     Args:
@@ -35,7 +35,7 @@ def column_value(name: str, number: float, peak: float = 0.0) -> Value:
         peak: Largest magnitude in the run; a current that is next to nothing beside it is told as 0.
     """
     label = _LABELS.get(name, "")
-    return Value(name, number, " ".join(part for part in (label, *_parts(name, number, peak)) if part))
+    return PointValue(name, number, " ".join(part for part in (label, *_parts(name, number, peak)) if part))
 
 
 def _parts(name: str, number: float, peak: float) -> tuple[str, str]:
@@ -53,7 +53,7 @@ def _parts(name: str, number: float, peak: float) -> tuple[str, str]:
     return f"{number:.6g}".replace("-", "−"), ""
 
 
-def spectrum_reading(drawn: Reading, spectra: Sequence[Spectrum]) -> Reading:
+def spectrum_reading(drawn: PointReading, spectra: Sequence[Spectrum]) -> PointReading:
     """What was measured at a point of a Nyquist or Bode plot; the point itself where it is none of these.
 
     Args:
@@ -65,7 +65,7 @@ def spectrum_reading(drawn: Reading, spectra: Sequence[Spectrum]) -> Reading:
         rows = [np.flatnonzero((xs == x) & (ys == y)) for xs, ys in _places(spectrum)]
         row = next((int(found[0]) for found in rows if len(found)), None)
         if row is not None:
-            return Reading(_point_values(spectrum, row), drawn.x, drawn.marks)
+            return PointReading(_point_values(spectrum, row), drawn.x, drawn.marks)
     return drawn
 
 
@@ -79,7 +79,7 @@ def _places(spectrum: Spectrum) -> Iterator[tuple[Floats, Floats]]:
     yield decades, np.degrees(np.arctan2(-imaginary, real))
 
 
-def _point_values(spectrum: Spectrum, row: int) -> tuple[Value, ...]:
+def _point_values(spectrum: Spectrum, row: int) -> tuple[PointValue, ...]:
     point = {
         "frequency_hertz": float(spectrum.frequency_hertz[row]),
         "real_impedance_ohm": float(spectrum.real_ohm[row]),
