@@ -58,7 +58,7 @@ _SILENCE_PER_GAP = 3.0
 
 
 @dataclass(frozen=True)
-class Value:
+class ShownValue:
     """One last value: what it is, the number as text, its unit."""
 
     label: str
@@ -78,7 +78,7 @@ class Status:
     detail: str = ""
     progress: str = ""
     fraction: float | None = None
-    values: tuple[Value, ...] = ()
+    values: tuple[ShownValue, ...] = ()
     age: str = ""
     health: str = ""
     warning: str = ""
@@ -173,18 +173,18 @@ def _detail(model: RunModel) -> str:
     return " · ".join(part for part in told if part)
 
 
-def _values(model: RunModel) -> tuple[Value, ...]:
+def _values(model: RunModel) -> tuple[ShownValue, ...]:
     row = model.last.get("timeseries", {})
     peak = model.timeseries.peak("current_ampere")
     found = [
-        Value("Voltage", *volt_parts(row.get("voltage_volt"))),
-        Value("Current (charge > 0)", *ampere_parts(row.get("current_ampere"), peak)),
+        ShownValue("Voltage", *volt_parts(row.get("voltage_volt"))),
+        ShownValue("Current (charge > 0)", *ampere_parts(row.get("current_ampere"), peak)),
     ]
     environment = model.last.get("environment", {})
     for column, label, show in _ENVIRONMENT:
         value = environment.get(column)
         if isinstance(value, int | float) and isfinite(value):
-            found.append(Value(label, *show(float(value))))
+            found.append(ShownValue(label, *show(float(value))))
     return tuple(found)
 
 
