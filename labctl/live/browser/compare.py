@@ -21,7 +21,7 @@ from labctl.live.browser.overlays import (
     lacking_mass,
 )
 from labctl.live.plots.crosshair import Crosshair, PointReading, nearest_drawn
-from labctl.live.plots.export import ExportMenu, Identity
+from labctl.live.plots.export import ExportCaption, ExportMenu
 from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox, plain_tip
@@ -255,9 +255,9 @@ class CompareView(QtWidgets.QFrame):
         basis = self._basis()
         return joined([self.shown.table(overlay, basis, self._cycles) for overlay in self.overlays])
 
-    def _identity(self) -> Identity:
+    def _identity(self) -> ExportCaption:
         cells = dict.fromkeys(overlay.run.cell_id or overlay.run.uid[:8] for overlay in self.overlays)
-        return Identity(", ".join(cells), "comparison")
+        return ExportCaption(", ".join(cells), "comparison")
 
     # ---- the widget
     def apply_theme(self, theme: Theme) -> None:
