@@ -24,7 +24,7 @@ def _none() -> Floats:
 
 
 @dataclass(eq=False)
-class Spectrum:
+class RunSpectrum:
     """One spectrum, as far as it was measured: arrays of shape (points,), and the net charge at its start.
 
     `untestable` says why the Kramers-Kronig test of its points failed; "" if it did not.
@@ -61,7 +61,7 @@ class Spectra:
     """
 
     def __init__(self) -> None:
-        self.all: list[Spectrum] = []
+        self.all: list[RunSpectrum] = []
         self.version = self.test_version = 0
         self._testing: set[int] = set()
 
@@ -74,15 +74,17 @@ class Spectra:
             self._spectrum(columns, rows.start, net_charge_ah).add(columns, rows)
         self.version += 1
 
-    def _spectrum(self, columns: Mapping[str, npt.NDArray[Any]], row: int, net_charge_ah: float) -> Spectrum:
+    def _spectrum(
+        self, columns: Mapping[str, npt.NDArray[Any]], row: int, net_charge_ah: float
+    ) -> RunSpectrum:
         number = int(columns["spectrum_count"][row])
         if not self.all or self.all[-1].number != number:
             step, cycle = int(columns["step_count"][row]), int(columns["cycle_count"][row])
             start = float(columns["test_time_second"][row])
-            self.all.append(Spectrum(number, step, cycle, start, net_charge_ah))
+            self.all.append(RunSpectrum(number, step, cycle, start, net_charge_ah))
         return self.all[-1]
 
-    def test(self, spectrum: Spectrum, worker: Worker) -> None:
+    def test(self, spectrum: RunSpectrum, worker: Worker) -> None:
         """Have a spectrum tested, if it has points that were not."""
         points = len(spectrum)
         if points < FEWEST_POINTS or points == spectrum.tested_points or spectrum.number in self._testing:

@@ -10,7 +10,7 @@ from PySide6 import QtGui, QtWidgets
 
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.run_model import RunModel
-from labctl.live.model.spectra import Spectrum
+from labctl.live.model.spectra import RunSpectrum
 from labctl.live.panels.base import PlotPanel, Table, muted_label
 from labctl.live.panels.spectrum_view import COLOUR_BY, SHOW, Scale, Selection, SpectrumView
 from labctl.live.plots.crosshair import PointReading, nearest_drawn
@@ -20,7 +20,7 @@ from labctl.live.plots.readings import spectrum_reading
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox
 
-XY = Callable[[Spectrum], tuple[Floats, Floats]]
+XY = Callable[[RunSpectrum], tuple[Floats, Floats]]
 
 
 class SpectrumPanel(PlotPanel):
@@ -112,7 +112,7 @@ class SpectrumPanel(PlotPanel):
         return table_of(self.view.selection(self.model).spectra)
 
 
-def table_of(spectra: tuple[Spectrum, ...]) -> Table:
+def table_of(spectra: tuple[RunSpectrum, ...]) -> Table:
     """Spectra as one table, told apart by `spectrum_count`."""
     lengths = [len(spectrum) for spectrum in spectra]
 

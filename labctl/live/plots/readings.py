@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from labctl.live.model.pyramid import Floats
-from labctl.live.model.spectra import Spectrum
+from labctl.live.model.spectra import RunSpectrum
 from labctl.live.plots.crosshair import PointReading, PointValue
 from labctl.live.text import NO_VALUE, ampere_parts, clock_text, si_parts, volt_parts
 
@@ -53,7 +53,7 @@ def _parts(name: str, number: float, peak: float) -> tuple[str, str]:
     return f"{number:.6g}".replace("-", "−"), ""
 
 
-def spectrum_reading(drawn: PointReading, spectra: Sequence[Spectrum]) -> PointReading:
+def spectrum_reading(drawn: PointReading, spectra: Sequence[RunSpectrum]) -> PointReading:
     """What was measured at a point of a Nyquist or Bode plot; the point itself where it is none of these.
 
     Args:
@@ -69,7 +69,7 @@ def spectrum_reading(drawn: PointReading, spectra: Sequence[Spectrum]) -> PointR
     return drawn
 
 
-def _places(spectrum: Spectrum) -> Iterator[tuple[Floats, Floats]]:
+def _places(spectrum: RunSpectrum) -> Iterator[tuple[Floats, Floats]]:
     """Where the points of a spectrum stand in the plots of impedance."""
     real, imaginary = spectrum.real_ohm, spectrum.imaginary_ohm
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -79,7 +79,7 @@ def _places(spectrum: Spectrum) -> Iterator[tuple[Floats, Floats]]:
     yield decades, np.degrees(np.arctan2(-imaginary, real))
 
 
-def _point_values(spectrum: Spectrum, row: int) -> tuple[PointValue, ...]:
+def _point_values(spectrum: RunSpectrum, row: int) -> tuple[PointValue, ...]:
     point = {
         "frequency_hertz": float(spectrum.frequency_hertz[row]),
         "real_impedance_ohm": float(spectrum.real_ohm[row]),
