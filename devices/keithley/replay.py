@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from devices.core.program import ProgramRecord, Trouble
 from devices.core.techniques import AnyTechnique, ConstantVoltage, OpenCircuit, Sampling
-from devices.keithley.compiler import CompiledProgram, Condition, Loop
+from devices.keithley.compiler import CompiledProgram, Condition, TriggerLoop
 from devices.keithley.timing import time_end_reason
 
 Array = NDArray[np.float64]
@@ -254,7 +254,7 @@ class Replay:
 
     # ---- what the host does about its own conditions
     @property
-    def loop(self) -> Loop | None:
+    def loop(self) -> TriggerLoop | None:
         """The loop that the model is in, as far as readings tell."""
         return self._program.loops[self._loop_index] if 0 <= self._loop_index else None
 
@@ -322,7 +322,7 @@ class Replay:
             self._next_loop()
         return queue.part(take)
 
-    def _reason(self, loop: Loop, end: Condition | None) -> str | None:
+    def _reason(self, loop: TriggerLoop, end: Condition | None) -> str | None:
         """Why the technique has ended, None when it has not."""
         technique = self._techniques[loop.technique_index]
         if end is not None:
