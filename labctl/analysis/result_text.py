@@ -1,4 +1,4 @@
-"""What tables of results have in common: numbers with their errors, columns, the meaning of flags."""
+"""Text of result tables: numbers with their errors, columns, the meaning of flags."""
 
 from __future__ import annotations
 

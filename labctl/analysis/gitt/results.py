@@ -1,4 +1,4 @@
-"""What a GITT analysis says: frozen records with units in their names, and their JSON form."""
+"""Results of a GITT analysis: frozen records with units in their names, and their JSON form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Up to twelve stored runs laid over one another, coloured by cell."""
+"""Comparison of up to twelve stored runs, overlaid and coloured by cell."""
 
 from __future__ import annotations
 

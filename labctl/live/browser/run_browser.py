@@ -27,7 +27,7 @@ class RunBrowser(QtWidgets.QWidget):
         theme: Its colours.
 
     Signals:
-        show_wanted: a run (`RunSummary`) that somebody wants to see in the live window.
+        show_wanted: a run (`RunSummary`) to be shown in the live window.
     """
 
     show_wanted = QtCore.Signal(object)

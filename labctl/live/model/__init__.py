@@ -1,1 +1,1 @@
-"""What the live window shows, without a user interface."""
+"""The data of the live window, without a user interface."""

@@ -1,4 +1,4 @@
-"""What the newest part of a journal says: last values, recent voltage, how old they are."""
+"""The newest part of a journal: last values, recent voltage, and their age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a window knows of one run, gathered from its documents; no user interface."""
+"""The data of one run, collected from its documents; no user interface."""
 
 from __future__ import annotations
 

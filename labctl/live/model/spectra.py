@@ -1,4 +1,4 @@
-"""The impedance spectra of a run as they come, and their Kramers-Kronig tests."""
+"""The impedance spectra of a run in progress, and their Kramers-Kronig tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status line in words: state, what runs on which cell, how far, last values, age of data."""
+"""The text of the status line: state, plan, cell, progress, last values, age of data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STATE_TEXT: dict[State, str] = {
     "failed": "failed",
     "replay": "replay",
 }
-# The sign beside the word, so that a state is told by shape too and not by colour alone.
+# The sign beside the word, so that a state is shown by shape too and not by colour alone.
 STATE_SIGN: dict[State, str] = {
     "waiting": "○",
     "running": "▶",
@@ -70,7 +70,7 @@ class ShownValue:
 class Status:
     """All texts of the status line.
 
-    `fraction` is None where the length of the run is unknown; `health` tells of the window itself.
+    `fraction` is None where the length of the run is unknown; `health` describes the window itself.
     """
 
     state: State
@@ -98,7 +98,7 @@ def describe(
     Args:
         model: What is known of it.
         now_unix_second: Wall time now.
-        writer_alive: Whether somebody holds the run's lock.
+        writer_alive: Whether a process holds the run's lock.
         replay_title: What is replayed, if this is no live run; ages then mean nothing and are left out.
         replay_speed: Run time per wall time of the replay; None for as fast as possible.
         damaged: Stretches of the journal that could not be read.
@@ -149,10 +149,10 @@ def _silence(model: RunModel, now: float) -> float:
 
 
 def longest_silence_second(longest_gap_second: float) -> float:
-    """How long a running measurement may say nothing before that is worth a word.
+    """The time without data after which a running measurement counts as stale.
 
     Args:
-        longest_gap_second: The longest silence of late.
+        longest_gap_second: The longest recent time between rows.
     """
     return max(_SHORTEST_SILENCE_SECOND, _SILENCE_PER_GAP * longest_gap_second)
 

@@ -1,4 +1,4 @@
-"""The runs of a data directory, looked at in a thread of their own, and which of them to show."""
+"""The runs of a data directory, read in a separate thread, and the choice of the one to show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from labctl.runs.summary import RunSummary
 _POLL_SECOND = 2.0
 _RUNS_LISTED = 60
 _FIRST_DOCUMENT_SECOND = 10.0
-_LIST_AGAIN_SECOND = 20.0  # a run may be closed by somebody, or its journal moved away
+_LIST_AGAIN_SECOND = 20.0  # a run may be closed by another process, or its journal removed
 _JOIN_TIMEOUT_SECOND = 2.0
 
 

@@ -1,4 +1,4 @@
-"""What all panels with plots have in common: why they are empty, when they draw, how they are coloured."""
+"""The base of all panels with plots: message when empty, time of drawing, colours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PlotPanel(QtWidgets.QWidget):
     """A row of controls (if it has any), and plots or a message in their place.
 
     A panel fills `add_plots`, `why_empty`, `state`, `draw` and `visible_data`. `draw` is called when what
-    `state` gives has changed, and only while somebody can see the panel.
+    `state` gives has changed, and only while the panel is visible.
 
     Signals:
         readout: the values under the pointer as text, "" when it is elsewhere.

@@ -1,4 +1,4 @@
-"""The running Kramers-Kronig test: what is left of a spectrum at each frequency."""
+"""The Kramers-Kronig test during the run: residuals of a spectrum at each frequency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the panels of impedance have in common: the choice of spectra and colours, and the colour bar."""
+"""The base of all impedance panels: choice of spectra and colours, and the colour bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which spectra are shown, and what their colours mean: one choice for all panels of impedance."""
+"""The spectra that are shown and the quantity of their colours: one choice for all impedance panels."""
 
 from __future__ import annotations
 

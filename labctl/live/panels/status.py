@@ -1,4 +1,4 @@
-"""The status card: state, what runs on which cell, progress, last values large, age of data."""
+"""The status card: state, plan, cell, progress, last values in large type, age of data."""
 
 from __future__ import annotations
 

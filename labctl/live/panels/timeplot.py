@@ -52,8 +52,8 @@ class TimeRange(QtCore.QObject):
         pointed_second: The time under the pointer, None where it is elsewhere.
 
     Signals:
-        moved_by_hand: somebody moved or zoomed one of the plots.
-        whole_run_wanted: somebody asked for all of it.
+        moved_by_hand: the user moved or zoomed one of the plots.
+        whole_run_wanted: the whole run is requested.
     """
 
     moved_by_hand = QtCore.Signal()
@@ -80,7 +80,7 @@ class TimeRange(QtCore.QObject):
             self.left, self.right = begin - _ROOM_BESIDE * span, begin + span * (1 + _ROOM_AHEAD)
 
     def set_by_hand(self, left_second: float, right_second: float) -> None:
-        """Show what somebody has moved a plot to."""
+        """Show the range to which a plot was moved."""
         self.left, self.right = left_second, right_second
         self.moved_by_hand.emit()
 

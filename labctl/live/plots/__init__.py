@@ -1,1 +1,1 @@
-"""What panels and comparisons are drawn with."""
+"""Plots of panels and comparisons: axes, curves, crosshair, export."""

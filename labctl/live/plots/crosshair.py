@@ -1,4 +1,4 @@
-"""A line at the pointer, marks on what is nearest to it, and its values as text and as plain numbers."""
+"""A line at the pointer, marks on the nearest points, and their values as text and as numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in view, as a file: a picture (PNG, SVG) or the numbers behind it (CSV); and a value to paste."""
+"""Export of the visible part of a plot: picture (PNG, SVG) or numbers (CSV); and copying a value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of a run's columns as they are told at the pointer."""
+"""Values of a run's columns at the pointer."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ReplayControls(QtWidgets.QFrame):
     """The bar below the plots.
 
     Signals:
-        sought: the run's time (s) that somebody asked for.
+        sought: the requested time of the run (s).
     """
 
     sought = QtCore.Signal(float)

@@ -1,1 +1,1 @@
-"""The live window itself and what feeds it."""
+"""The live window and its controller."""

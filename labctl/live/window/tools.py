@@ -1,4 +1,4 @@
-"""What a person does with what is shown: export and copy it, and browse the stored runs."""
+"""Actions of the user: export, copy, browse the stored runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The store's service process and what it serves."""
+"""The service process of the store, and its tables."""
