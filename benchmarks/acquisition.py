@@ -139,7 +139,7 @@ def _dying(server: StockServer) -> list[Row]:
             "longest RunEngine stall when Tiled dies during the run",
             max(ours.stalls),
             "ms",
-            "The longest time nobody watches the plan's own limits because of the store.",
+            "The longest time in which the plan checks no limits because of the store.",
             (beside(ONE, lambda: max(theirs().stalls)),),
             Goal(most=50),
         ),

@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_MEDIUM = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)  # it takes nothing from us
+_MEDIUM = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)  # it cannot be written
 store_app = typer.Typer(help="The document store (Tiled) of a data directory.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 
@@ -47,7 +47,7 @@ Panel = Annotated[
     typer.Option("--panel", metavar="NAME", help="Show this panel only, e.g. nyquist; several with commas"),
 ]
 Detach = Annotated[
-    bool, typer.Option("--detach", help="Check here, run in the background: it outlives this terminal")
+    bool, typer.Option("--detach", help="Check here, run in the background, independent of this terminal")
 ]
 Theme = Annotated[str, typer.Option("--theme", help="system, dark or light")]
 Size = Annotated[str, typer.Option("--size", metavar="WxH", help="Size of the window or picture in pixels")]
@@ -63,10 +63,12 @@ def run(
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the plan; repeatable"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check and show what it takes; nothing moves")
+        bool, typer.Option("--dry-run", help="Check and estimate it; nothing is moved or measured")
     ] = False,
     data: Data = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="A private simulated bench")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Use a private simulated bench, which ends with the run")
+    ] = False,
     detach: Detach = False,
     save_protocol: Annotated[
         Path | None, typer.Option("--save-protocol", metavar="FILE", help="With --dry-run: write it as JSON")
@@ -75,7 +77,8 @@ def run(
     """Run a plan on a station with a cell; `labctl plans` lists them, `labctl plans NAME` explains one.
 
     Ctrl-C, SIGTERM and a closed terminal (SIGHUP) end the run in order: the circuit is opened, the stop
-    document says why, the exit code is 1. Under nohup, and with --detach, a closed terminal changes nothing.
+    document gives the reason, the exit code is 1. Under nohup and with --detach a closed terminal
+    has no effect.
     """
     request = _end_request(dry_run=dry_run, detach=detach)
     from labctl.commands.run import run_plan
@@ -109,13 +112,13 @@ def resume(
     uid: Reference = "last",
     station: StationFile = None,
     data: Data = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and tell what is left")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and show what is left to do")] = False,
     auto: Annotated[
         bool, typer.Option("--auto", help="Only if the station's last run was cut off and it may be resumed")
     ] = False,
     detach: Detach = False,
 ) -> None:
-    """Go on with a run that was cut off, stopped or aborted, from its first unfinished step, in a new run."""
+    """Resume a run that was cut off, failed, stopped or aborted, in a new run, from its first open step."""
     request = _end_request(dry_run=dry_run, detach=detach)
     from labctl.commands.resume import resume_run
 
@@ -140,14 +143,17 @@ def console(
 @app.command()
 def runs(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD]...", help="In the documents of the run, in any case")
+        list[str] | None,
+        typer.Argument(metavar="[WORD]...", help="Words in the documents of the run; case is ignored"),
     ] = None,
-    cell: Annotated[str | None, typer.Option("--cell", metavar="ID", help="Of this cell")] = None,
+    cell: Annotated[str | None, typer.Option("--cell", metavar="ID", help="Only runs of this cell")] = None,
     coating: Annotated[
-        str | None, typer.Option("--coating", metavar="NAME", help="Of cells with this coating, or bare")
+        str | None, typer.Option("--coating", metavar="NAME", help="Only cells with this coating, or bare")
     ] = None,
-    plan: Annotated[str | None, typer.Option("--plan", metavar="NAME", help="Of this plan")] = None,
-    station: Annotated[str | None, typer.Option("--station", metavar="NAME", help="Of this station")] = None,
+    plan: Annotated[str | None, typer.Option("--plan", metavar="NAME", help="Only runs of this plan")] = None,
+    station: Annotated[
+        str | None, typer.Option("--station", metavar="NAME", help="Only runs of this station")
+    ] = None,
     status: Annotated[
         str | None,
         typer.Option(
@@ -156,7 +162,7 @@ def runs(
             help="running, paused, finished, stopped, failed, aborted, interrupted, unreadable",
         ),
     ] = None,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="With this tag")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="Only runs with this tag")] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="DATE", help="2026-10-01, or 7d for the last 7 days")
     ] = None,
@@ -168,7 +174,7 @@ def runs(
     page: Annotated[int, typer.Option("--page", min=1, help="1 shows the newest")] = 1,
     json: Json = False,
 ) -> None:
-    """List the runs of the data directory, newest first, or those that are looked for."""
+    """List the runs of the data directory, newest first, all or those that match."""
     from labctl.commands.runs import run_query, show_runs
 
     query = run_query(words or [], cell, coating, plan, station, status, tag, since, until)
@@ -201,7 +207,9 @@ def live(
 @app.command()
 def replay(
     uid: Reference = "last",
-    speed: Annotated[str, typer.Option("--speed", metavar="N", help="Times cell time, or max")] = "max",
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="N", help="Cell time per wall time, or max")
+    ] = "max",
     source: Annotated[str, typer.Option("--source", help="auto, journal or tiled")] = "auto",
     data: Data = None,
     screenshot: Screenshot = None,
@@ -209,7 +217,7 @@ def replay(
     panel: Panel = None,
     theme: Theme = "system",
 ) -> None:
-    """Show a stored run again, as if it happened now."""
+    """Show a stored run in the window at a chosen speed."""
     from labctl.commands.window import open_replay
 
     _leave(
@@ -236,7 +244,7 @@ def analyze(uid: Reference = "last", data: Data = None, json: Json = False) -> N
 
 @app.command()
 def check(station: Annotated[Path, typer.Argument(metavar="STATION")], data: Data = None) -> None:
-    """Connect to every device of a station and say what answers and what is wrong."""
+    """Connect to every device of a station; show its identity, a reading, and what is wrong."""
     from labctl.commands.check import check_station
 
     _leave(check_station(station, data))
@@ -244,16 +252,17 @@ def check(station: Annotated[Path, typer.Argument(metavar="STATION")], data: Dat
 
 @app.command()
 def off(station: Annotated[Path, typer.Argument(metavar="STATION")], data: Data = None) -> None:
-    """Open every circuit of a station NOW, whoever runs it, and say what was seen.
+    """Open every circuit of a station NOW, and verify that the outputs are off.
 
-    Who runs the station is asked to end: a run is aborted in order, with
-    its circuit open within 2 s; a console ends. Who has not let go of the
-    station after 5 s is killed, and the circuits are open within 2 s then.
-    Every cycler is taken over, its program ended, its circuit opened and
-    read back. Temperature and stack pressure are left as they are.
+    A process that uses the station is requested to end: a run is aborted in
+    order, with its circuit open within 2 s; a console ends. A process that
+    has not released the station after 5 s is killed; the circuits are open
+    within 2 s then. Every cycler is taken over, its program ended, its
+    output switched off and read back. Temperature and stack pressure are
+    left unchanged.
 
-    Exit codes: 0 every circuit was read back open; 1 something could not be
-    done, and is told; 2 wrong usage.
+    Exit codes: 0 every output was read back off; 1 something could not be
+    done, and is reported; 2 wrong usage.
     """
     from labctl.commands.off import switch_off
 
@@ -285,14 +294,14 @@ def export(
         list[str] | None, typer.Argument(metavar="UID...", help="Runs: uids, their beginnings, last, last-1")
     ] = None,
     format: Annotated[str, typer.Option("--format", help="bdf, parquet, csv, xlsx or hdf5")] = "bdf",
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go")] = Path(),
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Directory of the files")] = Path(),
     campaign: Annotated[
         str | None, typer.Option("--campaign", metavar="UID", help="All runs of this campaign")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist")] = False,
     data: Data = None,
 ) -> None:
-    """Write runs to files of other tools, with their conditions beside the numbers."""
+    """Write runs to files of other tools, with their conditions."""
     from labctl.commands.exchange import export_runs
 
     _leave(export_runs(uids or [], data, format=format, output=output, campaign=campaign, force=force))
@@ -305,15 +314,17 @@ def import_(
         Path | None, typer.Option("--cell", metavar="FILE", help="Record of the cell that was measured")
     ] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="bdf, mpt or csv [default: by the file]")
+        str | None, typer.Option("--format", help="bdf, mpt or csv [default: from the file]")
     ] = None,
     columns: Annotated[
         Path | None, typer.Option("--columns", metavar="FILE", help="Column map of a csv file")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Import again what was imported before")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Import a file again that was imported before")
+    ] = False,
     data: Data = None,
 ) -> None:
-    """Make runs of files of other programs: BDF, BioLogic .mpt, any CSV with a column map."""
+    """Import files of other programs as runs: BDF, BioLogic .mpt, any CSV with a column map."""
     from labctl.commands.exchange import import_files
 
     _leave(import_files(files, data, format=format, cell=cell, columns=columns, force=force))
@@ -321,7 +332,7 @@ def import_(
 
 @app.command()
 def recover(data: Data = None) -> None:
-    """Close runs whose process died: a stop document is added, nothing is lost."""
+    """Close runs whose process has ended: a stop document is added, no data are removed."""
     from labctl.commands.runs import recover_runs
 
     _leave(recover_runs(data))
@@ -350,7 +361,7 @@ def demo(
 
 @store_app.command("status")
 def store_status(data: Data = None, json: Json = False) -> None:
-    """Whether the store runs, where, and how far it has come."""
+    """Show whether the store runs, its address, and what is shipped."""
     from labctl.commands.store import show_status
 
     _leave(show_status(data, as_json=json))
@@ -358,7 +369,7 @@ def store_status(data: Data = None, json: Json = False) -> None:
 
 @store_app.command("serve")
 def store_serve(data: Data = None) -> None:
-    """Start the store (it is also started when first needed)."""
+    """Start the store (it is also started when it is first needed)."""
     from labctl.commands.store import serve
 
     _leave(serve(data))

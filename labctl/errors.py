@@ -7,9 +7,9 @@ LabctlError
 ├── JournalError            the journal cannot be written or read
 ├── StoreError              the document store cannot be reached or refuses
 ├── EndedEarlyError         a signal asked to end before anything moved
-└── DeviceError             an instrument, or the way to it
+└── DeviceError             an instrument, or its link
     ├── TransportError      no reply, link dropped, not the answer to the question
-    ├── PortInUseError      somebody else holds the port                              (exit code 2)
+    ├── PortInUseError      another process holds the port                            (exit code 2)
     ├── InstrumentError     the instrument reports an error, in its own words
     └── TripError           a safety limit was reached and the circuit is open
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-MAY_BE_CLOSED = "may still be closed: open it with `labctl off STATION`"  # of a circuit not seen to be open
+MAY_BE_CLOSED = "may still be closed: open it with `labctl off STATION`"  # of a circuit not verified open
 
 
 class LabctlError(Exception):
@@ -55,7 +55,7 @@ class EndedEarlyError(LabctlError):
 
 
 class DeviceError(LabctlError):
-    """An instrument, or the way to it, failed."""
+    """An instrument or its link failed."""
 
 
 class TransportError(DeviceError):

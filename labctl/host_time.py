@@ -51,8 +51,9 @@ class HostGap:
             "source": "host",
             "value": self.length_second,
             "limit": GAP_SECOND,
-            "action": f"this computer did not look at its instruments from {began} to {ended} "
-            f"({self.length_second:.1f} s: suspended, stopped or overloaded); programs on instruments go on",
+            "action": f"labctl did not run from {began} to {ended} "
+            f"({self.length_second:.1f} s: suspended, stopped or overloaded); "
+            "programs on the instruments continue",
         }
 
 

@@ -43,7 +43,7 @@ def condition(
     """Press a fresh cell, heat it, let it soak, and take its first spectrum at rest.
 
     In order: stack pressure, temperature of the soak, soak at open circuit, temperature of the measurement,
-    rest, impedance spectrum about the rest voltage. The rest voltage before any current tells whether a cell
+    rest, impedance spectrum about the rest voltage. The rest voltage before any current shows whether a cell
     was assembled well. Pressure and temperature are held afterwards.
 
     Args:

@@ -61,7 +61,7 @@ def conductivity_sweep(
         pressure_soak_second: open circuit at each stack pressure before its spectrum (s).
         soak_drift_volt_per_hour: a soak ends early when |dV/dt| is at or below this (V/h).
         ramp_kelvin_per_minute: ramp between temperatures (K/min); None is as the controller was set up.
-        repeat_first: return to the first temperature at the end for one more spectrum, which tells whether
+        repeat_first: return to the first temperature at the end for one more spectrum, which shows whether
             the cell has changed.
         frequency_max_hertz: highest frequency (Hz).
         frequency_min_hertz: lowest frequency (Hz).

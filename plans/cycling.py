@@ -67,7 +67,7 @@ def cycle_life(
     A check-up is one cycle at a low rate, with an impedance spectrum in the charged cell after a rest. The
     cycling ends early when the discharge capacity has fallen to a share of that of the first cycle at this
     rate, when the coulombic efficiency of two cycles in a row is too low, or when a charge takes 1.3 nominal
-    capacities (both: a soft short). A check-up follows then too, and the stop document says why.
+    capacities (both: a soft short). A check-up follows then too, and the stop document names it.
 
     Args:
         cycler: the potentiostat.

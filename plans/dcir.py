@@ -63,7 +63,7 @@ def dcir(
         pulse_second: length of a pulse (s).
         rest_second: open circuit after each pulse (s).
         soc_percent: states of charge (percent of the nominal capacity), falling; none: as the cell is.
-        soc_rate: C-rate of the way to a state of charge.
+        soc_rate: C-rate up to a state of charge.
         soc_rest_second: open circuit before the pulses of a state (s), the longest one if a drift is given.
         soc_rest_drift_volt_per_hour: that rest ends early when |dV/dt| is at or below this (V/h).
         voltage_min_volt: cell voltage (V) below which no pulse goes; None takes the cell's window.

@@ -74,7 +74,7 @@ def impedance_spectrum(
         cell: the cell record; sets the currents and the voltage window.
         soc_percent: states of charge (percent of the nominal capacity), falling.
         voltages_volt: cell voltages (V), all rising or all falling. Without these two: the cell as it is.
-        rate: C-rate of the way from state to state ("C/10", "0.1C", 0.1).
+        rate: C-rate between the states ("C/10", "0.1C", 0.1).
         hold_until_rate: the hold at a voltage ends when the current is below this C-rate.
         hold_second: longest such hold (s).
         rest_second: open circuit before each spectrum (s), the longest one if a drift is given; 0: none.

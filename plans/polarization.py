@@ -41,7 +41,7 @@ def dc_polarization(
 
     For cells without a voltage of their own: symmetric ones with electron-blocking or ion-blocking contacts.
     The resistance is the slope of steady current against voltage; whether a hold was long enough (the current
-    changes by less than 1 % in 10 min) is told by `labctl analyze`.
+    changes by less than 1 % in 10 min) is reported by `labctl analyze`.
 
     Args:
         cycler: the potentiostat.

@@ -30,8 +30,8 @@ take. Values after `--set` are YAML: `null` is Python's None, `[0.5C, 1C]` a lis
 
 Every plan also takes `environment` (temperature and stack pressure, recorded beside; the command line gives
 the station's) and `metadata` (further keys of the start document). Rates are multiples of the cell record's
-nominal capacity per hour; voltages are cell voltages. The start document keeps what was asked for as
-`plan_parameters`, and the protocol that came of it.
+nominal capacity per hour; voltages are cell voltages. The start document contains the parameters as
+`plan_parameters`, and the resulting protocol.
 """
 
 

@@ -65,7 +65,7 @@ def tortuosity(
         points_per_decade: frequencies per decade.
         amplitude_rms_volt: amplitude for an ion path (V rms).
         amplitude_rms_ampere: amplitude for an electron path (A rms).
-        electronic_conductivity_ms_per_cm: of the composite (mS/cm), if an electron-path cell has told it; the
+        electronic_conductivity_ms_per_cm: of the composite (mS/cm), if an electron-path cell gave it; the
             analysis of an ion path corrects for it.
         environment: what sets and records temperature and stack pressure.
         metadata: further keys of the start document.

@@ -281,7 +281,7 @@ class AlicatPressureController(PolledInstrument[LineState]):
         with self._order:
             before, self._approach = self._approach, approach
             if before is not None:
-                before.end(DeviceError(f"{self.name}: another pressure was asked for"))
+                before.end(DeviceError(f"{self.name}: another pressure was requested"))
         approach.start()
         return status
 

@@ -48,7 +48,7 @@ class Answers:
         """
         fields = text.split()
         if fields in (["?"], [self._id, "?"]):
-            raise InstrumentError("the instrument does not know this command (?)")
+            raise InstrumentError("the instrument does not support this command (?)")
         if not fields or fields[0] != self._id or count not in (None, len(fields) - 1):
             return None
         return fields[1:]
@@ -100,8 +100,8 @@ _MILLISECOND = 1e-3  # the remaining time unit, code 3
 _RAMP_TOLERANCE = 0.1  # the instrument takes the nearest rate that it can do
 _UNITS_ALLOWED = "Pa, hPa, kPa, MPa, mbar, bar and PSI"
 _ANALOG = (
-    "its setpoint comes from the analog input (ALSS = A), so that setpoints sent to it are ignored without a "
-    "word; choose a serial setpoint at the front panel, or send LSS S (saved) or LSS U (unsaved)"
+    "its setpoint comes from the analog input (ALSS = A), so that setpoints sent to it are ignored without "
+    "an error; choose a serial setpoint at the front panel, or send LSS S (saved) or LSS U (unsaved)"
 )
 
 
@@ -271,7 +271,7 @@ class AlicatLink:
         taken = (self._set if self.firmware >= SETPOINT_FIRMWARE else self._set_old)(text, value)
         if taken != value:
             raise InstrumentError(
-                f"{self._query.address}: asked for a setpoint of {text} {self._unit.label}, the instrument "
+                f"{self._query.address}: requested a setpoint of {text} {self._unit.label}, the instrument "
                 f"reports {taken:g}; {self.why_ignored()}"
             )
 
@@ -288,7 +288,7 @@ class AlicatLink:
 
     def why_ignored(self) -> str:
         """In plain words, why a setpoint is or may not be taken."""
-        return _ANALOG if self.source == "A" else "look for its limits, or for somebody at the front panel"
+        return _ANALOG if self.source == "A" else "check its limits, and whether the front panel is in use"
 
     def set_ramp(self, pa_per_second: float) -> None:
         """Let setpoints move at this rate from now on; 0: at once."""
@@ -303,7 +303,7 @@ class AlicatLink:
         if abs(taken - rate) > _RAMP_TOLERANCE * rate:
             unit = self._unit.label
             raise InstrumentError(
-                f"{self._query.address}: asked for {rate:g} {unit}/s, the instrument reports {taken:g}"
+                f"{self._query.address}: requested {rate:g} {unit}/s, the instrument reports {taken:g}"
             )
         self._ramping = pa_per_second > 0
 

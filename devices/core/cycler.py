@@ -35,17 +35,17 @@ _RECONNECT_PAUSES_SECOND = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)  # before each attempt
 
 
 class OpeningAttempt:
-    """One job of the reader thread that sees the circuit open, and the moment by which it should have."""
+    """One job of the reader thread that verifies that the output is off, and its deadline."""
 
     def __init__(self) -> None:
         self.done: Future[None] = Future()
         self.deadline_second = HOST.awake_second() + OPEN_WITHIN_SECOND
-        self.told = False  # somebody was told that it took too long,
-        self.late = False  # and that the circuit was not seen to be open until then
+        self.told = False  # that it took too long was reported,
+        self.late = False  # and the output was not verified off until then
 
 
 class CircuitInstrument(Instrument):
-    """An instrument whose circuit is opened, and seen to be open, on every way out.
+    """An instrument whose output is switched off, and verified off, on every way out.
 
     Args:
         address: the transport's own string.
@@ -56,7 +56,7 @@ class CircuitInstrument(Instrument):
 
     def __init__(self, address: str, **options: Any) -> None:
         super().__init__(address, **options)
-        self._circuit_maybe_closed = True  # until the instrument has said otherwise; the reader thread's
+        self._circuit_maybe_closed = True  # until the instrument has reported otherwise; the reader thread's
         self._attempt: OpeningAttempt | None = None
         self._attempting = threading.Lock()
         self._leaving = threading.Event()
@@ -134,7 +134,7 @@ class CircuitInstrument(Instrument):
 
     # ---- the open circuit
     def _open_circuit(self) -> None:
-        """Return with the circuit seen to be open, within 2 s; never raises: a failure is an alarm."""
+        """Return with the output verified off, within 2 s; never raises: a failure is an alarm."""
         attempt = self._attempt_to_open()
         if attempt is None:
             return
@@ -146,7 +146,8 @@ class CircuitInstrument(Instrument):
             self._alarm_not_opened("the instrument does not answer")
         else:
             self._alarm_circuit(
-                "is open; what was measured before is still on its way, and may come too late for the record"
+                "output off; samples measured before that are still being transferred, "
+                "and may be too late for the record"
             )
 
     def _attempt_to_open(self) -> OpeningAttempt | None:
@@ -172,11 +173,11 @@ class CircuitInstrument(Instrument):
                 attempt.done.set_exception(error)
             return
         if attempt.late:
-            self._alarm_circuit("is open after all")
+            self._alarm_circuit("output verified off, later than required")
         attempt.done.set_result(None)
 
     def _alarm_not_opened(self, reason: str) -> None:
-        self._alarm_circuit(f"was not seen to open: {reason}; it {MAY_BE_CLOSED}")
+        self._alarm_circuit(f"output not verified off: {reason}; the circuit {MAY_BE_CLOSED}")
 
     def _alarm_circuit(self, action: str) -> None:
         self._alarm(kind="circuit", source=self.name, value=nan, limit=nan, action=action)
@@ -211,10 +212,10 @@ class CyclerDevice(CircuitInstrument, Generic[C]):
         self._course: Course | None = None
         self._run: ProgramRun | None = None
         self.found_clock_second: float | None = None  # when a driver that can tell last found the instrument,
-        self.found_running = False  # and whether somebody's program was running on it until then
+        self.found_running = False  # and whether a program was running on it until then
 
     def __repr__(self) -> str:
-        """Who it is, its state and its last reading, from what is known; nothing is asked."""
+        """Who it is, its state and its last reading; nothing is sent."""
         who = getattr(self, "_identity", None)
         if who is None:
             return f"<{self.name}: not connected>"
@@ -249,10 +250,10 @@ class CyclerDevice(CircuitInstrument, Generic[C]):
 
     def _without_host(self) -> str:
         """What becomes of a program while no host reaches the instrument, for alarms."""
-        return "whether its program goes on is not known"
+        return "whether its program continues is not known"
 
     def _look_at_open_circuit(self) -> str:
-        """Have the instrument say that its circuit is open; what it says, in words."""
+        """Verify with the instrument that its output is off; its answer in words."""
         raise NotImplementedError
 
     def _note_found(self, *, running: bool) -> None:
@@ -407,7 +408,7 @@ class CyclerDevice(CircuitInstrument, Generic[C]):
         self.cell_on.put(0)
 
     def _publish(self, voltage_volt: float, current_ampere: float) -> None:
-        """Newest reading, for everybody who looks at the signals."""
+        """The newest reading, put into the signals."""
         self.voltage.put(voltage_volt)
         self.current.put(current_ampere)
         self.cell_on.put(int(self._circuit_maybe_closed))
@@ -426,7 +427,7 @@ class CyclerDevice(CircuitInstrument, Generic[C]):
         return self._clock.now()
 
     def stage(self) -> DeviceStatus:  # type: ignore[override]  # ophyd waits; the RunEngine takes either
-        """Part of a run from here on; done when the circuit is seen to be open, failed if it is not."""
+        """Part of a run from here on; done when the output is verified off, failed if it is not."""
         super().stage()
         self._ask_to_stop(STOPPED)
         attempt = self._attempt_to_open()

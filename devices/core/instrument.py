@@ -115,7 +115,7 @@ class Instrument(Device):
         if self._identity is not None:
             return self._identity
         if self._worker_before is not None and not self._worker_before.close(_LEAVE_SECOND):
-            raise DeviceError(f"{self.name}: {self.prefix} is still being let go of; try again")
+            raise DeviceError(f"{self.name}: {self.prefix} is still being released; try again")
         worker = PortWorker(f"{self.name}-reader")
         try:
             identity = worker.submit(self._open_link).result()

@@ -292,11 +292,7 @@ class ProgramRecord:
         if not done.bridged_second:
             return
         number, known = self._first_step_count + (self._index or 0), not isnan(done.charging_coulomb)
-        how = (
-            "a straight line between the valid ones takes its place in the capacity"
-            if known
-            else "its capacity is NaN"
-        )
+        how = "it is interpolated between valid samples for the capacity" if known else "its capacity is NaN"
         self._report(
             kind="capacity",
             value=done.bridged_second,

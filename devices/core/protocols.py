@@ -89,7 +89,7 @@ class Cycler(Readable[Any], Protocol):
     found_clock_second: float | None
     """Station's clock (s) when the instrument was connected; None before, or where the driver cannot tell"""
     found_running: bool
-    """whether somebody's program was running on it until then."""
+    """whether a program was running on it until then."""
 
     def check(self, program: Program) -> None:
         """Refuse, naming technique and field, what instrument, station or cell do not allow."""

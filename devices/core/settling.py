@@ -1,4 +1,4 @@
-"""Whether a value has come to where it shall be, and stays: by the looks that somebody takes, or its own."""
+"""Whether a reading settles at its target: judged by the caller, or in a thread of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROUNDING = 1e-9  # of a tolerance: 18.3 is within 0.5 of 17.8
 
 @dataclass(frozen=True)
 class Target:
-    """Where a value shall be, in the unit of the value; done after `dwell_second` within `tolerance`."""
+    """The target of a reading, in its unit; done after `dwell_second` within `tolerance`."""
 
     value: float
     tolerance: float
@@ -190,4 +190,4 @@ class Approach(Settling):
 
 
 class SettlingTimeoutError(DeviceError):
-    """The value did not come, or did not stay."""
+    """The reading did not settle at its target in time."""

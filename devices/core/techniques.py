@@ -131,7 +131,7 @@ class ConstantCurrent(Technique):
     @model_validator(mode="after")
     def _must_end(self) -> Self:
         if self.current_ampere == 0:
-            raise ValueError("current_ampere is 0: use OpenCircuit, which takes the cell off the instrument")
+            raise ValueError("current_ampere is 0: use OpenCircuit, which switches the output off")
         toward = self.until_voltage_above_volt if self.current_ampere > 0 else self.until_voltage_below_volt
         if self.until_time_second is None and self.until_charge_ah is None and toward is None:
             word = "above" if self.current_ampere > 0 else "below"

@@ -130,7 +130,7 @@ class EurothermReadings(PolledInstrument[ControllerReading]):
         self.alarms.update(
             "remote_setpoint_lost",
             self._controller.tracking is not None and bool(value.status & Status.REMOTE_FAILED),
-            "the remote setpoint came too late: the controller went back to its own",
+            "the remote setpoint came too late: the controller uses its own again",
             value=value.setpoint_celsius,
         )
 

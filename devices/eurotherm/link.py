@@ -180,7 +180,7 @@ class EurothermLink:
         if decimals is not None and agreed and (exact is None or abs(high - exact * 10**decimals) <= 0.5):
             return Scale(decimals)
         raise InstrumentError(
-            f"{self._link.address}: decimals of temperatures are not clear: the instrument says "
+            f"{self._link.address}: decimals of temperatures are ambiguous: the instrument reports "
             f"{'nothing' if told is None else told}, the station {self._stated_decimals}, and its range ends "
             f"at {high} as integer and {'nothing' if exact is None else exact} as float"
         )

@@ -200,7 +200,7 @@ OTHER_READINGS = 1000  # room for the instrument's own two buffers, which are ma
 
 
 @dataclass(frozen=True)
-class Loop:
+class TriggerLoop:
     """One loop of the model, as the host follows it."""
 
     technique_index: int
@@ -218,7 +218,7 @@ class CompiledProgram:
 
     settings: tuple[SourceMeasureSettings, ...]
     blocks: tuple[str, ...]
-    loops: tuple[Loop, ...]
+    loops: tuple[TriggerLoop, ...]
     entry: dict[int, Condition]  # checks at the last reading before a technique, by its index
     exits: dict[int, str]  # numbers of the last blocks of ways out by a limit
     base_second: float
@@ -247,7 +247,7 @@ class _Compiler:
         self._settings = [settings_idle(cycles)]
         self._settings += [settings_for(t, model, limits, cycles) for t in self._techniques]
         self._blocks = BlockList()
-        self._loops: list[Loop] = []
+        self._loops: list[TriggerLoop] = []
         self._entry: dict[int, Condition] = {}
         self._exits: dict[str, Label] = {}
 
@@ -360,7 +360,7 @@ class _Compiler:
         if host_condition(technique) is not None:
             blocks.add("BRAN:EVEN", "COMM", to=after)
         last = blocks.add("BRAN:COUN", str(count), to=top)
-        self._loops.append(Loop(index, tick, count, ends, trips, top.number, last))
+        self._loops.append(TriggerLoop(index, tick, count, ends, trips, top.number, last))
         return measured
 
     def _trip(self, condition: Condition, measured: int) -> None:

@@ -98,7 +98,7 @@ class Keithley2450(CyclerDevice[CompiledProgram]):
     def _without_host(self) -> str:
         ends = f", but not to the ends that the host checks ({', '.join(self.host_checked)})"
         return (
-            f"a trigger model that runs goes on within its limits{ends if self.host_checked else ''}; "
+            f"a running trigger model continues within its limits{ends if self.host_checked else ''}; "
             "if none runs, the output stays as it is"
         )
 

@@ -116,7 +116,7 @@ class KeithleyLink:
             )
         if language != "SCPI":
             raise InstrumentError(
-                f"{self.address}: the instrument speaks {language}, but SCPI is needed: on its front panel "
+                f"{self.address}: its command set is {language}, but SCPI is needed: on its front panel "
                 "choose MENU, System Settings, Command Set, SCPI, then switch it off and on again "
                 "(disconnect the cell first: after switching on, the output discharges it)"
             )

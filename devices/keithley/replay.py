@@ -20,7 +20,7 @@ from devices.core.end_reasons import CHARGE, DRIFT
 from devices.core.program import ProgramRecord, Trouble
 from devices.core.step_time import time_end_reason
 from devices.core.techniques import AnyTechnique, ConstantVoltage, OpenCircuit, Sampling
-from devices.keithley.compiler import CompiledProgram, Condition, Loop
+from devices.keithley.compiler import CompiledProgram, Condition, TriggerLoop
 
 Array = NDArray[np.float64]
 ELEMENTS = "READ, SOUR, REL, STAT, SOURSTAT"
@@ -255,7 +255,7 @@ class Replay:
 
     # ---- what the host does about its own conditions
     @property
-    def loop(self) -> Loop | None:
+    def loop(self) -> TriggerLoop | None:
         """The loop that the model is in, as far as readings tell."""
         return self._program.loops[self._loop_index] if 0 <= self._loop_index else None
 
@@ -323,7 +323,7 @@ class Replay:
             self._next_loop()
         return queue.part(take)
 
-    def _reason(self, loop: Loop, end: Condition | None) -> str | None:
+    def _reason(self, loop: TriggerLoop, end: Condition | None) -> str | None:
         """Why the technique has ended, None when it has not."""
         technique = self._techniques[loop.technique_index]
         if end is not None:

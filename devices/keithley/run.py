@@ -161,7 +161,7 @@ class KeithleyRun(ProgramRun):
     def _damaged(self, line: str) -> None:
         self._on_alarm(
             kind="damaged line", source=self._link.address, value=nan, limit=nan,
-            action=f"left out {line[:60]!r} and asked again",
+            action=f"left out {line[:60]!r} and requested again",
         )  # fmt: skip
 
     def _learn_where_it_ended(self, block: int, *, running: bool) -> None:

@@ -138,7 +138,7 @@ class Mark10LoadCell(PolledInstrument[float]):
         listed = _LISTED_UNITS.get(settings[1]) if len(settings) > 1 else None
         if listed is not None and self._unit not in (None, listed):
             raise InstrumentError(
-                f"{self.prefix}: the gauge shows {listed}, the station says {self._unit}; make them agree"
+                f"{self.prefix}: the gauge shows {listed}, the station file has {self._unit}; make them agree"
             )
         automatic = next((s for s in settings if re.fullmatch(r"AOUT0*[1-9]\d*", s)), None)
         if automatic is not None:
@@ -232,10 +232,10 @@ def _agree(one: GaugeReading, other: GaugeReading) -> bool:
 
 
 def _reading(text: str) -> GaugeReading | None:
-    """The reading in a line with its CR; InstrumentError if the gauge says that it has none."""
+    """The reading in a line with its CR; InstrumentError if the gauge reports that it has none."""
     _raise_error(text)
     if no_value := _NO_VALUE.fullmatch(text):
-        raise InstrumentError(f"the gauge says {no_value[1]!r} instead of a value")
+        raise InstrumentError(f"the gauge reports {no_value[1]!r} instead of a value")
     match = _READING.fullmatch(text)
     if match is None:
         return None

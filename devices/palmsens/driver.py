@@ -78,7 +78,7 @@ class PalmSens(CyclerDevice[Script]):
 
     def _without_host(self) -> str:
         return (
-            "a script that runs goes on within its limits, unless it stops with a run-time error, which "
+            "a running script continues within its limits, unless it stops with a run-time error, which "
             "leaves the cell on, or waits for its output to be read"
         )
 

@@ -81,7 +81,7 @@ ERROR_TEXT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class PackageValue:
     """One variable of a package: two-letter type, value in SI units, status bits, range index.
 
     Status: 1 timing not met, 2 overload, 4 underload, 8 overload warning; 0 is good (`mscript.h` in
@@ -134,7 +134,7 @@ def parse_value(text: str) -> float:
     return (int(text[:7], 16) - _OFFSET) * multiplier / divisor
 
 
-def parse_package(line: str) -> tuple[Value, ...]:
+def parse_package(line: str) -> tuple[PackageValue, ...]:
     """The variables of a package line `P...;...`.
 
     Raises:
@@ -145,7 +145,7 @@ def parse_package(line: str) -> tuple[Value, ...]:
     return tuple(_parse_variable(part) for part in line[1:].split(";"))
 
 
-def _parse_variable(part: str) -> Value:
+def _parse_variable(part: str) -> PackageValue:
     kind, status, range_index = part[:2], 0, None
     if not (kind.isalpha() and kind.islower() and len(kind) == 2):
         raise TransportError(f"damaged variable {part[:40]!r}")
@@ -161,7 +161,7 @@ def _parse_variable(part: str) -> Value:
             status = int(match["status"], 16)
         elif match["range"]:
             range_index = int(match["range"], 16)
-    return Value(kind, value, status, range_index)
+    return PackageValue(kind, value, status, range_index)
 
 
 def error_text(code: int) -> str:

@@ -11,7 +11,7 @@ from devices.core.step_time import step_limit_second, time_end_reason
 from devices.core.techniques import Impedance, OpenCircuit
 from devices.palmsens.compiler import longest_silence_second, tick_second
 from devices.palmsens.link import MethodScriptLink
-from devices.palmsens.methodscript import OVERLOAD, Value, parse_package
+from devices.palmsens.methodscript import OVERLOAD, PackageValue, parse_package
 from labctl.clock import Clock
 from labctl.errors import DeviceError, TransportError, TripError
 from labctl.host_time import HOST
@@ -118,7 +118,7 @@ class ScriptRun(ProgramRun):
             return
         at_rest = isinstance(self.record.technique, OpenCircuit)
         voltage = values.get("ab") or values.get("da")  # measured, else as applied
-        current = Value("ba", 0.0) if at_rest else values.get("ba") or values.get("db")
+        current = PackageValue("ba", 0.0) if at_rest else values.get("ba") or values.get("db")
         if voltage is None or current is None:
             self._damaged(line)  # its end is missing
             return
@@ -140,7 +140,7 @@ class ScriptRun(ProgramRun):
         elif self.record.step_time_second >= step_limit_second(technique) - 0.75 * tick_second(technique):
             self.record.end_step(time_end_reason(technique))
 
-    def _spectrum_package(self, values: dict[str, Value], moment: float, arrived: float) -> None:
+    def _spectrum_package(self, values: dict[str, PackageValue], moment: float, arrived: float) -> None:
         """One frequency, or the package that tells when the loop ended."""
         technique = self.record.technique
         try:
@@ -152,7 +152,7 @@ class ScriptRun(ProgramRun):
                 if self.record.last_frequency_hertz <= last:
                     self.record.end_step(COMPLETE)
             return
-        voltage, current = (values.get(kind) or Value(kind, nan) for kind in ("ci", "ck"))
+        voltage, current = (values.get(kind) or PackageValue(kind, nan) for kind in ("ci", "ck"))
         status = real.status | imaginary.status | voltage.status | current.status
         impedance = complex(real.reading, imaginary.reading)
         if isnan(abs(impedance)):  # the quotient of two phasors: without one of them there is no part of it
@@ -263,7 +263,7 @@ _NAMES = {
 }
 
 
-def trouble_of(value: Value) -> Trouble:
+def trouble_of(value: PackageValue) -> Trouble:
     """Why a value without a valid reading has none."""
     name, unit = _NAMES.get(value.kind, (value.kind, ""))
     if value.status & OVERLOAD:
@@ -273,5 +273,5 @@ def trouble_of(value: Value) -> Trouble:
     return Trouble("no_reading", f"the instrument sent no number as {name}, status {value.status:#x}")
 
 
-def _first_trouble(*values: Value) -> Trouble | None:
+def _first_trouble(*values: PackageValue) -> Trouble | None:
     return next((trouble_of(value) for value in values if isnan(value.reading)), None)

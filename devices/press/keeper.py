@@ -63,7 +63,7 @@ class PressureKeeper:
         tolerance = goal.tolerance if goal is not None else nan
         target = goal.value if goal is not None else nan
         astray = off_pa > _ASTRAY_TOLERANCES * tolerance
-        self._note("astray", astray, "the pressure does not stay at what was asked for", surface_pa, target)
+        self._note("astray", astray, "the pressure does not stay at its target", surface_pa, target)
         drifted = self._lasts("drift", off_pa > tolerance / 2)
         if not drifted or apart:
             return

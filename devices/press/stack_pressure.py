@@ -216,7 +216,7 @@ class StackPressure(Device):
             self._goal, self._held_pa = goal, nan
             self._drive.aim(goal, ramp_pa_per_second)
             if before is not None:
-                before.end(DeviceError(f"{self.name}: another pressure was asked for"))
+                before.end(DeviceError(f"{self.name}: another pressure was requested"))
         approach.start()
         return status
 

@@ -140,7 +140,7 @@ class LineQuery:
             if not self._unread and not self._fill(_QUIET_TIMEOUTS * self._timeout_second):
                 return
         self._in_step = False
-        raise NoAnswerError(f"{self.address}: lines come that nobody asked for{_instead(self._unread[-1])}")
+        raise NoAnswerError(f"{self.address}: unrequested lines keep arriving{_instead(self._unread[-1])}")
 
     def _lines_until_marker(self) -> Iterator[str]:
         """Ask for the marker; the lines before its answer."""

@@ -250,7 +250,7 @@ class ModbusLink:
         self._in_step = True
         if isinstance(answer, ExceptionResponse):
             code = answer.exception_code
-            words = _REFUSALS.get(code, "no reason that Modbus knows")
+            words = _REFUSALS.get(code, "an unknown exception code")
             raise InstrumentError(f"{self.address}: {about}: refused, {words} (exception {code})", code)
         return answer
 

@@ -19,10 +19,10 @@ _WHY = {
     "(Linux: `ls /dev/serial/by-id`; Windows: the Device Manager)",
     errno.EACCES: "you may not use this port; on Linux join the group that owns it (`ls -l`), often dialout",
     errno.EBUSY: "another program has it open",
-    errno.ECONNREFUSED: "nobody listens there; are address and port right, is the instrument's server on?",
-    errno.EHOSTUNREACH: "there is no way to this host; is it switched on, and on this network?",
-    errno.ENETUNREACH: "there is no way to this network; is the machine connected to it?",
-    errno.ETIMEDOUT: "nobody answers there; is the address right, the instrument on, on this network?",
+    errno.ECONNREFUSED: "connection refused; are address and port right, is the instrument's server on?",
+    errno.EHOSTUNREACH: "this host cannot be reached; is it switched on, and on this network?",
+    errno.ENETUNREACH: "this network cannot be reached; is the computer connected to it?",
+    errno.ETIMEDOUT: "no reply; is the address right, and is the instrument switched on and on this network?",
 }
 _POLL_SECOND = 0.02  # only where the port cannot be waited on (Windows COM ports)
 

@@ -1,4 +1,4 @@
-"""Under what conditions something was measured: cell, temperature, pressure, what the plan was given."""
+"""The conditions of a measurement: cell, temperature, pressure, parameters of the plan."""
 
 from __future__ import annotations
 

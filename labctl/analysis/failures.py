@@ -1,4 +1,4 @@
-"""One pulse, cycle or spectrum that cannot be evaluated: left out and told, the others stay."""
+"""A pulse, cycle or spectrum that cannot be evaluated is left out and reported; the others are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tables of results have in common: numbers with their errors, columns, the meaning of flags."""
+"""Text of result tables: numbers with their errors, columns, the meaning of flags."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def with_error(value: float, std: float | None = None, factor: float = 1.0) -> s
     if not isfinite(std) or std == 0:
         return f"{value:.4g}"
     if std > _SAYS_NOTHING * abs(value):
-        return "not told"
+        return "undetermined"
     leading = floor(log10(std))
     decimals = max(-leading + (std < 2 * 10.0**leading), 0)  # two digits of an error that begins with 1
     return f"{value:.{decimals}f} ±{std:.{decimals}f}"

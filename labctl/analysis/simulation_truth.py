@@ -1,4 +1,4 @@
-"""What a simulated cell is known to be, as the demonstration writes it into the start document."""
+"""The true values of a simulated cell, as the demonstration writes them into the start document."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from labctl.runs.listing import find_run
 from labctl.session import Session, end_open_run, open_session
 
 _OUT_OF_TURN = re.compile(r"(The )?Run ?Engine is (already|in|the) ")  # bluesky's words for a wrong state
-_WHEN_PAUSED = "RE.resume() goes on, RE.abort() or RE.stop() ends the run"
+_WHEN_PAUSED = "RE.resume() continues it, RE.abort() or RE.stop() ends the run"
 
 
 class ConsoleTools:
@@ -183,7 +183,7 @@ def _line_of(error: BaseException, engine: Any, session: object) -> str | None:
     if isinstance(error, RunEngineInterrupted):
         if getattr(engine, "state", "") == "paused":
             return f"interrupted, {state}: {_WHEN_PAUSED}"
-        return "the run has ended early; show() tells why"
+        return "the run has ended early; show() gives the reason"
     if isinstance(error, ValidationError):
         return refusal(error, load_plan(error.title) if error.title in plan_names() else None)
     if isinstance(error, FailedStatus):

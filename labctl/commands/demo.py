@@ -92,7 +92,7 @@ def _print_result(data: Path, uid: str, run_directory: Path, wall_second: float,
         ("wall time", f"{wall_second:.1f} s"),
         ("pulses fitted", str(len(result.pulses))),
         ("median of fitted over true D", f"{result.median_ratio_to_truth:.3f}"),
-        ("in the document store", "yes" if shipped else "still on its way"),
+        ("in the document store", "yes" if shipped else "still being shipped"),
         ("picture", picture),
     ):
         table.add_row(name, value)

@@ -105,7 +105,7 @@ def _end(pid: int, reason: str) -> NoReturn:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("labctl: ") if lines else "it said nothing"
+    return lines[-1].removeprefix("labctl: ") if lines else "no output"
 
 
 def _tell(uid: str, pid: int, data: Path, station_file: Path | None, log: Path) -> None:

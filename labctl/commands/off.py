@@ -1,4 +1,4 @@
-"""`labctl off`: open every circuit of a station now, whoever runs it, and say what was seen."""
+"""`labctl off`: open every circuit of a station now, verify it, and report the result."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class _Off:
                 if self._bench is not None:
                     self._bench.close()
         if len(self._station.devices) > 1:
-            write("temperature and stack pressure are left as they are")
+            write("temperature and stack pressure are left unchanged")
         return 0 if self._good else 1
 
     def _failed(self, text: str) -> None:
@@ -180,13 +180,14 @@ class _Off:
         for owner, let_go in wait_for([owner for owner, _ in asked.values()], deadline):
             who = f"process {owner.pid} ({owner.what})"
             if let_go:
-                write(f"{who}: was asked to end, and has let go of the station")
+                write(f"{who}: was asked to end, and has released the station")
                 continue
             owner.force()
             if owner.refusal:
-                self._failed(f"{who} did not let go within {ANSWER_WITHIN_SECOND:g} s, and {owner.refusal}")
+                within = f"{ANSWER_WITHIN_SECOND:g} s"
+                self._failed(f"{who} did not release the station within {within}, and {owner.refusal}")
             else:
-                write(f"{who}: did not let go within {ANSWER_WITHIN_SECOND:g} s, and was killed")
+                write(f"{who}: did not release the station within {ANSWER_WITHIN_SECOND:g} s, and was killed")
 
     # ---- the simulated bench
     def _find_bench(self) -> None:
@@ -231,11 +232,11 @@ class _Off:
                 return
             except (PortInUseError, TransportError) as error:
                 if number == _TRIES - 1:
-                    self._failed(f"{role}: NOT seen to be open: {error}")
+                    self._failed(f"{role}: output NOT verified off: {error}")
                 self._ask(port_holders([address]))
                 threading.Event().wait(_TRY_AGAIN_SECOND)
             except DeviceError as error:
-                self._failed(f"{role}: NOT seen to be open: {error}")
+                self._failed(f"{role}: output NOT verified off: {error}")
                 return
 
     def _take_over(self, role: str, address: str) -> None:
@@ -269,7 +270,7 @@ class _Off:
             return
         if closed is not None:
             uid = closed.uid[:8]
-            write(f"run {uid} was cut off; `labctl resume {uid}` goes on with what is left")
+            write(f"run {uid} was cut off; `labctl resume {uid}` continues it")
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def show_plans(name: str | None) -> int:
         for plan, headline in headlines.items():
             later = " " * (width + 2)
             write(textwrap.fill(f"{plan:<{width}}  {headline}", terminal, subsequent_indent=later))
-        write("\nlabctl plans NAME explains one; labctl run NAME --dry-run tells what it takes")
+        write("\nlabctl plans NAME explains one; labctl run NAME --dry-run estimates it")
         return 0
     for line in _explained(name, load_plan(name)):
         write(line)

@@ -113,7 +113,9 @@ def ancestry_of(uid: str, directory: Path, *, close: bool = True) -> list[RunTab
     """
     summary = find_run(directory, uid)
     if summary.has_writer:
-        still = "still running" if summary.status == "running" else "paused, not ended: RE.resume() goes on"
+        still = (
+            "still running" if summary.status == "running" else "paused, not ended: RE.resume() continues it"
+        )
         raise ConfigurationError("labctl resume", "run", summary.uid, f"it is {still}")
     if summary.status == "interrupted" and close:
         recover(directory)
@@ -156,4 +158,4 @@ def _other_instrument(run: RunTables, now: Mapping[str, Any]) -> str:
     before, here = identity(run.start), identity(now)
     if not before or not here or before == here:
         return ""
-    return f"note: the run was measured with {' '.join(before)}; {' '.join(here)} would go on with it"
+    return f"note: the run was measured with {' '.join(before)}; {' '.join(here)} would continue it"

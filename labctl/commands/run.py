@@ -67,7 +67,7 @@ def run_plan(
     ) as session:
         measurement = bind_plan(plan, plan_name, session, parameters)
         if dry_run:
-            write(f"{plan_name}: allowed on station {station.name} with cell {cell.id}; what it will take:")
+            write(f"{plan_name}: allowed on station {station.name} with cell {cell.id}; estimate:")
             write(measurement.describe())
             for remark in remarks_on(session, measurement):
                 write(f"  {'remark':<12}{remark}")
@@ -168,7 +168,7 @@ def _names(known: Mapping[str, PlanParameter]) -> str:
 
 def _as_list(where: str, setting: str, value: Any, parameter: PlanParameter) -> Any:
     if isinstance(value, str) and "," in value:
-        allowed = f"a list goes in brackets: --set {parameter.name}=[{value}]"
+        allowed = f"write a list in brackets: --set {parameter.name}=[{value}]"
         raise ConfigurationError(where, f"--set {setting}", None, allowed)
     return value if isinstance(value, list) or value is None else [value]
 

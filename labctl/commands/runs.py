@@ -57,7 +57,7 @@ def show_runs(
     else:
         write(f"no such run in {directory}" if query or page > 1 else f"no runs in {directory} yet")
     if not complete:
-        write("the document store is not running: runs whose journals are gone are not listed")
+        write("the document store is not running: runs whose journals were removed are not listed")
         write("(labctl store serve)")
     return 0
 
@@ -151,7 +151,7 @@ def _header(run: RunSummary, content: RunTables) -> Table:
         ("points", str(run.points)),
         ("cell time", f"{times[-1] / 3600:.2f} h" if times is not None and len(times) else "none yet"),
         ("tags", ", ".join(run.tags) or "none"),
-        ("journal", "" if run.source == "journal" else "gone; read from the document store"),
+        ("journal", "" if run.source == "journal" else "removed; read from the document store"),
     ):
         if not value:
             continue

@@ -23,7 +23,7 @@ def show_status(data: Path | None, *, as_json: bool) -> int:
         return 0
     show(_service_table(directory, status))
     if status["runs"]:
-        show("\nOn their way", _runs_table(status["runs"]))
+        show("\nBeing shipped", _runs_table(status["runs"]))
     if status["refused"]:
         show(_letters_table(status["refused"]))
     return 0

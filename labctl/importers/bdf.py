@@ -139,5 +139,5 @@ def _step_types(values: NDArray[Any] | None, notices: list[str]) -> NDArray[Any]
         return None
     words = {word: _STEP_TYPES.get(word.lower(), "") for word in sorted({str(value) for value in values})}
     if unknown := [word for word, known in words.items() if word and not known]:
-        notices.append(f"step types of the file that labctl has no word for: {', '.join(unknown)}")
+        notices.append(f"step types of the file without a counterpart in labctl: {', '.join(unknown)}")
     return np.array([words[str(value)] for value in values], dtype=object)

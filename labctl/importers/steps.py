@@ -100,7 +100,7 @@ def type_steps(rows: FileRows, step_count: Integers) -> NDArray[Any]:
             types[begin:end] = _looks_like(rows, classes, begin, end)
             inferred += 1
     if inferred:
-        rows.notices.append(f"the type of {inferred} step(s) was told from current and voltage")
+        rows.notices.append(f"the type of {inferred} step(s) was inferred from current and voltage")
     return types
 
 

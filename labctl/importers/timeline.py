@@ -54,7 +54,7 @@ def straighten(rows: FileRows) -> tuple[Integers, list[Gap]]:
     again = _repeats(rows)
     if again.any():
         lines = lines_text(rows.line_number[again], rows.line_word)
-        rows.notices.append(f"{int(again.sum())} row(s) left out, given before, word for word: {lines}")
+        rows.notices.append(f"{int(again.sum())} row(s) left out, identical to earlier rows: {lines}")
         rows.select(~again)
     odd, begins = _judge(rows.test_time_second)
     stretch = np.cumsum(begins).astype(np.int64)
@@ -175,9 +175,9 @@ def _move_stretches(rows: FileRows, stretch: Integers, odd: NDArray[np.bool_]) -
         time[here] += time[last] + STRETCH_APART_SECOND - time[first]
         gaps.append(Gap(float(time[first]), -back, int(rows.line_number[first])))
         rows.notices.append(
-            f"the clock goes back by {back:g} s at {rows.line_word} {gaps[-1].line}: "
-            "how much time passed is not known; "
-            f"test time goes on at {gaps[-1].test_time_second:.3f} s in a new step"
+            f"the clock steps back by {back:g} s at {rows.line_word} {gaps[-1].line}: "
+            "the elapsed time is unknown; "
+            f"test time continues at {gaps[-1].test_time_second:.3f} s in a new step"
         )
     rows.test_time_second = time
     return gaps

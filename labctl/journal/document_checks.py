@@ -219,7 +219,7 @@ def _check_event(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> 
     _require(_is_number(doc.get("time")), f"event: time {_short(doc.get('time'))} is no number")
     data = _rows_of("event", doc, columns)
     for key, accepts in (columns or {}).items():
-        _require(accepts([data[key]]), f"column {key}: {_short(data[key])} is not what its descriptor says")
+        _require(accepts([data[key]]), f"column {key}: {_short(data[key])} does not match its descriptor")
 
 
 def _check_page(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> None:
@@ -237,7 +237,7 @@ def _check_page(doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> N
                     f"event page: {_short(key)} must be a list of {count} values, one for each row"
                 )
     for key, accepts in (columns or {}).items():
-        _require(accepts(data[key]), f"column {key}: its values are not what its descriptor says")
+        _require(accepts(data[key]), f"column {key}: its values do not match its descriptor")
 
 
 def _rows_of(what: str, doc: Mapping[str, Any], columns: dict[str, Accepts] | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from labctl.errors import ConfigurationError, LabctlError
 from labctl.live.model.feed import Document
-from labctl.live.replay.playback import Replay
+from labctl.live.replay.playback import Playback
 
 if TYPE_CHECKING:
     from PySide6 import QtWidgets
@@ -132,7 +132,7 @@ def run_replay(
 
         window = _window(theme, panels, with_channels=False, picture=screenshot is not None)
         if screenshot is None:
-            return _run(qt, Player(window, Replay(documents, speed, title, live)), size)
+            return _run(qt, Player(window, Playback(documents, speed, title, live)), size)
         controller = ReplayController(window, title, None)
         controller.feed_all(documents())
         return _draw(controller, screenshot, size)

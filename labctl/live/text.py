@@ -1,4 +1,4 @@
-"""Numbers as people read them: SI prefixes, fixed digits, clock-like times."""
+"""Numbers as text: SI prefixes, fixed digits, clock-like times."""
 
 from __future__ import annotations
 

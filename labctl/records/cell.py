@@ -248,7 +248,7 @@ class Cell(Record):
             return ()
         return (
             f"cell {self.id}: voltage_max_volt, {self.voltage_max_volt:g} V, is {highest:.4g} V vs Li+/Li "
-            f"with an anode at {self.anode.potential_volt:g} V; is it meant against the anode?",
+            f"with an anode at {self.anode.potential_volt:g} V; is it a potential against the anode?",
         )
 
     @property

@@ -237,7 +237,7 @@ def _allowed(fault: Any, location: tuple[Any, ...], model: type[BaseModel]) -> s
     if kind == "string_type":
         return "must be text (put it in quotes)"
     if kind == "string_pattern_mismatch":
-        return "must begin with a letter and hold only letters, digits, '_' and '-' (at most 64)"
+        return "must begin with a letter and contain only letters, digits, '_' and '-' (at most 64)"
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         return "must be a group of 'field: value' lines"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -75,7 +75,7 @@ def find_run(data_directory: Path, reference: str) -> RunSummary:
         raise _refused(data, reference, f"no such run; {count} runs are there, see `labctl runs`")
     if len(candidates) > 1:
         names = ", ".join(d.name[: len(reference) + 4] for d in candidates[:6])
-        raise _refused(data, reference, f"{len(candidates)} runs begin so ({names}); give more letters")
+        raise _refused(data, reference, f"{len(candidates)} runs begin with it ({names}); give more of it")
     return summary_of(candidates[0])
 
 

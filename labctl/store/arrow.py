@@ -80,9 +80,9 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     # The type is inferred first: asked for integers, Arrow would cut 2.5 to 2 without a word.
     array = pa.array(values)
     if not any(fits(array.type) for fits in _FITS[kind]):
-        raise ValueError(f"{array.type} where the descriptor says {kind}")
+        raise ValueError(f"{array.type} where the descriptor has {kind}")
     if array.null_count and kind in (pa.int64(), pa.bool_()):
-        raise ValueError(f"null where the descriptor says {kind}")
+        raise ValueError(f"null where the descriptor has {kind}")
     return array.cast(kind)
 
 

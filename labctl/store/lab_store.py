@@ -48,7 +48,7 @@ class LabStore:
         if sys.platform != "win32" and mode & 0o077:
             raise self._refused("must be readable by its owner only (chmod 600)")
         if not key or any(character.isspace() for character in key):
-            raise self._refused("must hold the API key in one line, and nothing else")
+            raise self._refused("must contain the API key in one line, and nothing else")
         return key
 
     def _refused(self, allowed: str) -> ConfigurationError:

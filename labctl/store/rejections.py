@@ -1,4 +1,4 @@
-"""Dead letters: what the document store would not take, with the reason, one file per run.
+"""Refused documents: what the document store did not accept, with the reason, one file per run.
 
 Nothing here is lost, the journal has it all; the file tells a person what a reader of the store will miss.
 """

@@ -1,4 +1,4 @@
-"""What the configuration of a Tiled server names: these names stay, whatever moves behind them."""
+"""The names for the configuration of a Tiled server; they do not change when modules are moved."""
 
 from labctl.store.server.exporter import json_seq
 from labctl.store.server.tables import DatabaseTable, arrow_file, csv

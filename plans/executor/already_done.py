@@ -62,14 +62,14 @@ class Resumption:
         count = (
             f"{ended} step{'' if ended == 1 else 's'} of the protocol {'is' if ended == 1 else 'are'} over"
         )
-        return f"{count}; goes on with {next_step}"
+        return f"{count}; continues with {next_step}"
 
     def remark(self, results: Sequence[StepResult]) -> str:
         """A sentence where the open-circuit voltage is not near the last recorded one; else ""."""
         volt = results[-1].end_voltage_volt if results else nan
         if not abs(volt - self.last_voltage_volt) > _JUMP_VOLT:
             return ""
-        return f"went on at {volt:.4g} V; the last voltage before was {self.last_voltage_volt:.4g} V"
+        return f"continued at {volt:.4g} V; the last voltage before was {self.last_voltage_volt:.4g} V"
 
     def require_sound_cell(self, results: Sequence[StepResult]) -> None:
         """Refuse to go on with a cell whose open-circuit voltage is outside the window.

@@ -11,7 +11,7 @@ from labctl.records.cell import Cell
 from labctl.records.limits import Limits
 from plans.executor.estimate import DryRun, Tally
 from plans.protocol.protocol import EnvironmentStep, Protocol, SetTemperature
-from plans.protocol.walk import Course, Visit, next_visit
+from plans.protocol.walk import ProtocolWalk, Visit, next_visit
 
 
 def dry_run(
@@ -38,7 +38,7 @@ def dry_run(
             checked.add(what)
             _check(visit, cell.id, limits, protocol.limits, check, check_environment)
     tally = Tally(cell, records_environment=check_environment is not None)
-    progress = Course(protocol.resolved(cell)).walk()
+    progress = ProtocolWalk(protocol.resolved(cell)).walk()
     visit = next(progress, None)
     while visit is not None:
         visit = next_visit(progress, tally.take(visit))
@@ -103,7 +103,7 @@ def _check_environment_limits(step: EnvironmentStep, cell_id: str, limits: Limit
 
 def visits(protocol: Protocol, cell: Cell) -> Iterator[Visit]:
     """All visits of a protocol with its loops in full."""
-    progress = Course(protocol.resolved(cell)).walk()
+    progress = ProtocolWalk(protocol.resolved(cell)).walk()
     visit = next(progress, None)
     while visit is not None:
         yield visit

@@ -19,7 +19,7 @@ from plans.executor.already_done import Resumption
 from plans.executor.history import Found, History, left_of
 from plans.executor.measurement import Measurement, run_protocol
 from plans.protocol.protocol import EnvironmentStep, Protocol
-from plans.protocol.walk import Course, next_visit
+from plans.protocol.walk import ProtocolWalk, next_visit
 
 
 def resume(
@@ -91,7 +91,7 @@ def _require_same_cell(start: Mapping[str, Any], cell: Cell) -> None:
 def _resumption(protocol: Protocol, history: History, cell: Cell) -> Resumption:
     done: dict[str, Sequence[StepResult]] = {}
     set_last: dict[str, EnvironmentStep] = {}
-    progress = Course(protocol).walk()
+    progress = ProtocolWalk(protocol).walk()
     visit = next(progress, None)
     while visit is not None and (results := history.finished(visit)) is not None:
         done[visit.path] = results

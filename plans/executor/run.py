@@ -30,7 +30,7 @@ from plans.executor.already_done import NOTHING_DONE, Resumption, continues
 from plans.executor.drain import collect, drain, settle
 from plans.executor.environment_steps import ENVIRONMENT_PERIOD_SECOND, abandon, begin, settle_environment
 from plans.protocol.protocol import Protocol
-from plans.protocol.walk import Course, Visit, next_visit
+from plans.protocol.walk import ProtocolWalk, Visit, next_visit
 
 REST_AFTER_INTERRUPTION = OpenCircuit(
     until_time_second=4 * 3600.0,
@@ -54,7 +54,7 @@ class Execution:
         self._cycler, self._environment = cycler, environment
         self._estimated_steps = estimated_steps
         self._limits = protocol.limits
-        self._course = Course(protocol)
+        self._course = ProtocolWalk(protocol)
         self._resumption = resumption
         self._step_row = row_device(STEPS)
         self._environment_row = row_device(ENVIRONMENT)

@@ -43,7 +43,7 @@ Walk = Generator[Visit, Outcome, None]
 
 
 @dataclass
-class Course:
+class ProtocolWalk:
     """One walk through a protocol, with what loops must remember.
 
     `notes` tells, in words, which loops ended early and why.

@@ -45,7 +45,7 @@ class Connection:
         try:
             self._socket = socket.create_connection(("127.0.0.1", port), _ANSWER_WALL_SECOND)
         except OSError as error:
-            raise DeviceError(f"{_GONE}: nobody answers at port {port}") from error
+            raise DeviceError(f"{_GONE}: no reply at port {port}") from error
         self._file = self._socket.makefile("rb")
         try:
             self._present(token)
@@ -379,6 +379,6 @@ def _suits(handle: BenchHandle, present: BenchSettings, wanted: BenchSettings) -
         handle.close()
         raise DeviceError(
             f"station {wanted.station}: its bench is in use with other settings (seed, start, devices); "
-            "close what uses it, or take a fresh one"
+            "close the process that uses it, or use a fresh one"
         )
     return False

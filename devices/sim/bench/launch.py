@@ -94,4 +94,4 @@ def _start(directory: Path, settings: BenchSettings, *, private: bool, idle_seco
     else:
         _background.append(process)
     text = said.decode(errors="replace").strip()
-    return "" if text.endswith("ready") else text or "it ended without a word"
+    return "" if text.endswith("ready") else text or "it ended without a message"

@@ -22,7 +22,7 @@ from devices.sim.cell.materials import Array, ComplexArray
 _SMALL_EXPONENT = 1e-2  # below which a series replaces the closed form that loses its digits
 
 
-class Course(NamedTuple):
+class Transient(NamedTuple):
     """What follows from a held value h: modes w' = -rate w + gain h, answer = share h + weight . w.
 
     `scale` makes the modes of the voltages y: w = scale y.
@@ -92,7 +92,7 @@ class LinearNetwork:
         return np.concatenate([self.ladder_farad, self.foster_second / self.foster_ohm])
 
     @cached_property
-    def held_current(self) -> Course:
+    def held_current(self) -> Transient:
         """How the voltage answers to a current; the pairs are modes of their own."""
         roots, rungs = np.sqrt(self.farad), len(self.coupling)
         root = roots[:rungs]
@@ -100,7 +100,7 @@ class LinearNetwork:
         gain = np.concatenate([(self.coupling / root) @ vectors, 1.0 / roots[rungs:]])
         scale = np.diag(roots)
         scale[:rungs, :rungs] = vectors.T * root
-        return Course(
+        return Transient(
             rate=np.concatenate([np.maximum(rate, 0.0), 1.0 / self.foster_second]),
             gain=gain,
             weight=gain,
@@ -109,15 +109,15 @@ class LinearNetwork:
         )
 
     @cached_property
-    def held_voltage(self) -> Course:
+    def held_voltage(self) -> Transient:
         """How the current answers to a voltage: I = (V - gain . w) / R_0 feeds back on the modes above."""
         free, siemens = self.held_current, 1.0 / self.instant_ohm
         coupled = np.diag(free.rate) + siemens * np.multiply.outer(free.gain, free.gain)
         rate, vectors = np.linalg.eigh(coupled)
         gain = (free.gain @ vectors) * siemens
-        return Course(np.maximum(rate, 0.0), gain, -gain, siemens, vectors.T @ free.scale)
+        return Transient(np.maximum(rate, 0.0), gain, -gain, siemens, vectors.T @ free.scale)
 
-    def voltages(self, course: Course, modes: Array) -> Array:
+    def voltages(self, course: Transient, modes: Array) -> Array:
         """The voltages y (V) of modes of one of the courses: its scale is orthogonal but for the roots."""
         return (course.scale.T @ modes) / self.farad
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 
-from devices.sim.cell.linear_network import Course, LinearNetwork
+from devices.sim.cell.linear_network import LinearNetwork, Transient
 from devices.sim.cell.materials import Array, ComplexArray
 from devices.sim.cell.pellet.network import build_network
 from devices.sim.cell.pellet.parameters import PelletParameters
@@ -281,7 +281,7 @@ class SymmetricCell:
         return cell
 
     @property
-    def _course(self) -> Course:
+    def _course(self) -> Transient:
         return self._network.held_voltage if self._control.holds_voltage else self._network.held_current
 
     def _start(self) -> Array:

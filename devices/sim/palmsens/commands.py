@@ -21,11 +21,11 @@ from devices.sim.palmsens.syntax import (
     Command,
     Element,
     Literal,
-    Loop,
     Node,
     Operand,
     Place,
     ScriptError,
+    ScriptLoop,
     Variable,
 )
 
@@ -273,7 +273,7 @@ _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operato
 
 def takes_time(node: Node) -> bool:
     """Whether a node waits, measures or loops, so that it cannot be one closure."""
-    return isinstance(node, syntax.Measurement | Loop) or (
+    return isinstance(node, syntax.Measurement | ScriptLoop) or (
         isinstance(node, Command) and node.name in _WAITING
     )
 
@@ -304,7 +304,7 @@ class Compiler:
         """One node; measurement loops and waits are not for here."""
         if isinstance(node, Branches):
             return self._branches(node)
-        if isinstance(node, Loop):
+        if isinstance(node, ScriptLoop):
             return self._loop(node)
         if isinstance(node, Command):
             return self._commands.step(node)
@@ -344,7 +344,7 @@ class Compiler:
 
         return run
 
-    def _loop(self, node: Loop) -> Step:
+    def _loop(self, node: ScriptLoop) -> Step:
         test, body, say = self.test(node.condition), self.block(node.body), self._memory.say
 
         def run() -> None:

@@ -12,9 +12,9 @@ from devices.sim.palmsens.syntax import (
     Branches,
     Element,
     Literal,
-    Loop,
     Measurement,
     ScriptError,
+    ScriptLoop,
     Text,
     Variable,
 )
@@ -252,7 +252,7 @@ class _Scope:
 
     kind: str  # script, if, else, loop, measurement, finished
     block: list[syntax.Node]
-    node: Branches | Loop | Measurement | None = None
+    node: Branches | ScriptLoop | Measurement | None = None
     has_package: bool = False
 
 
@@ -377,7 +377,7 @@ class ScriptParser:
         self._open(_Scope("measurement", node.body, node))
 
     def _open(self, scope: _Scope) -> None:
-        if isinstance(scope.node, Branches | Loop | Measurement):
+        if isinstance(scope.node, Branches | ScriptLoop | Measurement):
             self._scopes[-1].block.append(scope.node)
         self._scopes.append(scope)
 
@@ -395,7 +395,7 @@ class ScriptParser:
                 self._no_more(words)
                 self._close(head, ("if", "else"))
             case "loop":
-                loop = Loop(self._line, self._condition(head, words), [])
+                loop = ScriptLoop(self._line, self._condition(head, words), [])
                 self._open(_Scope("loop", loop.body, loop))
             case "endloop":
                 self._no_more(words)

@@ -17,7 +17,7 @@ from devices.sim.palmsens.memory import NANOSECOND, Memory
 from devices.sim.palmsens.package_text import Number
 from devices.sim.palmsens.potentiostat import CRITICAL_OVERLOAD, Potentiostat
 from devices.sim.palmsens.sweep import GUARD_SECOND, Sweep
-from devices.sim.palmsens.syntax import Branches, Command, Loop, Measurement, Node, ScriptError
+from devices.sim.palmsens.syntax import Branches, Command, Measurement, Node, ScriptError, ScriptLoop
 from devices.sim.palmsens.ticks import TickLoop
 
 
@@ -188,12 +188,12 @@ class ScriptRun:
     async def _waiting(self, node: Node) -> None:
         if isinstance(node, Measurement):
             await self._measurement(node)
-        elif isinstance(node, Loop):
+        elif isinstance(node, ScriptLoop):
             await self._loop(node)
         elif isinstance(node, Command):
             await self._wait(node)
 
-    async def _loop(self, node: Loop) -> None:
+    async def _loop(self, node: ScriptLoop) -> None:
         test = self._compiler.test(node.condition)
         self._memory.say("L")
         while test():

@@ -98,7 +98,7 @@ class Branches:
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class ScriptLoop:
     """A plain loop."""
 
     line: int
@@ -126,7 +126,7 @@ class Measurement:
     body: list[Node]
 
 
-Node = Command | Branches | Loop | Measurement
+Node = Command | Branches | ScriptLoop | Measurement
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ def bodies(node: Node) -> list[list[Node]]:
     """The blocks inside a node."""
     if isinstance(node, Branches):
         return [body for _, body in node.branches]
-    return [node.body] if isinstance(node, Loop | Measurement) else []
+    return [node.body] if isinstance(node, ScriptLoop | Measurement) else []
 
 
 def retyped_variables(nodes: list[Node]) -> set[int]:

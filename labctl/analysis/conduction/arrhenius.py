@@ -25,7 +25,7 @@ GAS_CONSTANT = 8.314462618  # J/(mol K), CODATA 2018
 ELECTRONVOLT_J_PER_MOL = 96485.33212  # eV times Avogadro's constant
 ZERO_CELSIUS_KELVIN = 273.15
 FLAGS: dict[str, str] = {
-    "few_temperatures": "fewer than 4 temperatures: no bend of the line would be seen",
+    "few_temperatures": "fewer than 4 temperatures: a curvature could not be detected",
     "narrow": "temperatures span less than 20 K",
     "bent": "a straight line misses by more than 5 %: not one process, or not one energy",
 }

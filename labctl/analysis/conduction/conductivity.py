@@ -37,14 +37,14 @@ from labctl.documents import RunTables
 from labctl.records.cell import Cell
 
 FLAGS: dict[str, str] = {
-    "contacts": "contacts are in: only a ladder of stack pressures tells them from the electrolyte",
+    "contacts": "contacts included: only a series of stack pressures separates them from the electrolyte",
     "changed": "the repeated spectrum differs from the first by more than 5 %: the cell has changed",
 }
 
 
 @dataclass(frozen=True)
 class ConductivityPoint:
-    """One spectrum of a sweep: where it was taken, and its resistances with standard errors. NaN: not told.
+    """One spectrum of a sweep: conditions, and resistances with standard errors. NaN: undetermined.
 
     Attributes:
         electrolyte_ohm: Electrolyte layers with their grain boundaries, and contacts that answer as fast.
@@ -133,7 +133,7 @@ def conductivity_table(analysis: ConductivityAnalysis) -> RenderableType:
     notes = [
         "R el.lyte: electrolyte layers with what is in series (contacts); R rail: ionic rail of the "
         "composite (electronic in an electron-path cell); ± one standard error of the fit.",
-        "σ: of the electrolyte, contacts taken off where a ladder of stack pressures tells them.",
+        "σ: of the electrolyte, without contacts where a series of stack pressures separates them.",
         *meanings(letter_of, _MEANINGS),
         *_laws(analysis.pressure_laws),
         *_energy_rows(analysis.activation_energies),
@@ -302,11 +302,11 @@ def _energies(
 def _known(
     points: Sequence[ConductivityPoint], column: str, what: str, skipped: list[str]
 ) -> list[ConductivityPoint]:
-    """The points that tell a resistance above 0; the others are named, unless none of them does."""
+    """The points that determine a resistance above 0; the others are named, unless none of them does."""
     known = [point for point in points if getattr(point, column) > 0]
     if known and len(known) < len(points):
         without = ", ".join(str(point.spectrum_count) for point in points if point not in known)
-        skipped.append(f"{what}: made without spectra {without}, which do not tell the resistance")
+        skipped.append(f"{what}: made without spectra {without}, which do not determine the resistance")
     return known
 
 

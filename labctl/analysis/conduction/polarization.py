@@ -22,7 +22,7 @@ WINDOW_SECOND = 600.0
 STEADY_CHANGE = 0.01  # of the current within the window
 FLAGS: dict[str, str] = {
     "not_steady": "the current still changed by more than 1 % in the last 10 min of the hold",
-    "short": "the hold was shorter than 20 min: whether it was steady is not known for long",
+    "short": "the hold was shorter than 20 min: a steady state is not established",
     "not_linear": "current against voltage bends by more than 2 %",
 }
 _FEWEST_SAMPLES = 8

@@ -35,7 +35,7 @@ _STATED_CELSIUS, _NEAR_KELVIN = 25.0, 2.0
 
 @dataclass(frozen=True)
 class TortuosityPoint:
-    """One spectrum; `..._std...` is one standard error of the fit alone. NaN: not told, or not computable.
+    """One spectrum; `..._std...` is one standard error of the fit. NaN: undetermined, or not computable.
 
     Attributes:
         ionic_ohm: R_i of the composite.

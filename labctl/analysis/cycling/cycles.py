@@ -135,7 +135,7 @@ def cycling_table(found: CyclingAnalysis) -> RenderableType:
         "whose number stands beside it",
     ]
     if not all(cycle.complete for cycle in shown):
-        notes.append("* this cycle is not complete: the run goes on, or ended within it")
+        notes.append("* this cycle is not complete: the run is in progress, or ended within it")
     columns: dict[str, Callable[[CycleResult], str]] = {
         "cycle": lambda c: f"{c.cycle_count}{'' if c.complete else '*'}",
         "charge\nmAh/g": lambda c: number(c.charge_capacity_mah_per_g),

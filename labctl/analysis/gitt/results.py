@@ -1,4 +1,4 @@
-"""What a GITT analysis says: frozen records with units in their names, and their JSON form."""
+"""Results of a GITT analysis: frozen records with units in their names, and their JSON form."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from labctl.analysis.result_text import letters, meanings, results, without_nan
 from labctl.analysis.sphere_diffusion import AREA_CONVENTION
 
 FLAGS: dict[str, str] = {
-    "finite_size": "D tau/R^2 > 0.05: not semi-infinite, Weppner-Huggins does not hold (the sphere fit does)",
-    "sqrt_not_linear": "r2 <= 0.999 of E against sqrt t: Weppner-Huggins does not hold",
+    "finite_size": "D tau/R^2 > 0.05: not semi-infinite, Weppner-Huggins is not valid (the sphere fit is)",
+    "sqrt_not_linear": "r2 <= 0.999 of E against sqrt t: Weppner-Huggins is not valid",
     "poor_fit": "rms of the sphere fit above 3 times the noise",
     "at_bound": "the sphere fit ran to the end of the range searched",
     "polarization_drift": "pulse alone and rest alone differ by more than 20 % in R^2/D: the polarisation "
-    "changes along the pulse (the joint fit takes it out)",
+    "changes along the pulse (the joint fit corrects it)",
     "not_relaxed": "|dE/dt| at the end of a rest above 1 mV/h",
     "step_small": "dE_s below 10 times the noise",
     "step_large": "dE_s above 15 mV",

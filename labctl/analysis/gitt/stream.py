@@ -1,4 +1,4 @@
-"""GITT pulse by pulse while the run goes on: what `gitt.analysis` says of the whole, as it comes.
+"""GITT pulse by pulse during the run, with the results that `gitt.analysis` gives for the whole run.
 
 A pulse is known when the rest after it has ended. Its neighbours tell how the equilibrium curve bends there,
 so it is fitted once at its own end and once more when the next pulse has ended; nothing earlier is looked at

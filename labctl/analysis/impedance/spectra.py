@@ -1,4 +1,4 @@
-"""The impedance spectra of a run, each with what the cell was and stood in while it was measured."""
+"""The impedance spectra of a run, each with the state of the cell and the conditions of the measurement."""
 
 from __future__ import annotations
 

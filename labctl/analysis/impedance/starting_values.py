@@ -1,4 +1,4 @@
-"""Where the fit of a spectrum begins: a coarse distribution of relaxation times and its peaks.
+"""Starting values of the fit of a spectrum: a coarse distribution of relaxation times and its peaks.
 
 Resistors with capacitors in parallel, all resistances >= 0 and their time constants spread evenly in log tau,
 are fitted by non-negative least squares; each peak of what they form is the beginning of one arc.

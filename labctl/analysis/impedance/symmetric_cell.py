@@ -41,7 +41,7 @@ FLAGS: dict[str, str] = {
     "beyond_band": "the line bends outside the measured frequencies",
     "electronic_unknown": "the electronic resistance was taken as 0: the ionic one is low by about it",
     "faradaic": "charge transfer passes the interface: the composite is not empty of charge",
-    "flat": "the spectrum hardly bends: of the ionic rail it says nothing",
+    "flat": "the spectrum hardly bends: it does not determine the ionic rail",
     "contacts": "contacts are part of the electronic resistance: it is an upper bound",
 }
 _WHERE = "symmetric cell"

@@ -227,7 +227,7 @@ def _technique(lines: Sequence[str]) -> tuple[str, list[str]]:
     if not name:
         return _NO_TECHNIQUE, ["the file has no heading: technique, instrument and settings are not known"]
     slug = "-".join(re.findall(r"[a-z0-9]+", name.lower()))[:_LONGEST_NAME].strip("-") or _NO_TECHNIQUE
-    return slug, [f"technique {name[:80]!r} is none that labctl knows: read by its columns"]
+    return slug, [f"technique {name[:80]!r} is not supported: read by its columns"]
 
 
 def _value(lines: Sequence[str], name: str) -> str:

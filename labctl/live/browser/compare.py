@@ -1,4 +1,4 @@
-"""Up to twelve stored runs laid over one another, coloured by cell."""
+"""Comparison of up to twelve stored runs, overlaid and coloured by cell."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from labctl.live.browser.overlays import (
     OverlayReader,
     lacking_mass,
 )
-from labctl.live.plots.crosshair import Crosshair, Reading, nearest_drawn
-from labctl.live.plots.export import ExportMenu, Identity
+from labctl.live.plots.crosshair import Crosshair, PointReading, nearest_drawn
+from labctl.live.plots.export import ExportCaption, ExportMenu
 from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
 from labctl.live.widgets import PickBox, plain_tip
@@ -243,7 +243,7 @@ class CompareView(QtWidgets.QFrame):
         """The crosshair of the plot that is chosen."""
         return self._crosshairs[self.shown.way]
 
-    def _read(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def _read(self, plot: Plot, x: float, y: float) -> PointReading | None:
         return nearest_drawn(plot, x, y)
 
     def plot_items(self) -> Sequence[pg.PlotItem]:
@@ -255,9 +255,9 @@ class CompareView(QtWidgets.QFrame):
         basis = self._basis()
         return joined([self.shown.table(overlay, basis, self._cycles) for overlay in self.overlays])
 
-    def _identity(self) -> Identity:
+    def _identity(self) -> ExportCaption:
         cells = dict.fromkeys(overlay.run.cell_id or overlay.run.uid[:8] for overlay in self.overlays)
-        return Identity(", ".join(cells), "comparison")
+        return ExportCaption(", ".join(cells), "comparison")
 
     # ---- the widget
     def apply_theme(self, theme: Theme) -> None:

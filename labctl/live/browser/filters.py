@@ -1,4 +1,4 @@
-"""What is looked for among the stored runs: words, cell, coating, plan, state, dates."""
+"""Filters for stored runs: words, cell, coating, plan, state, dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored runs as they are laid over one another: read in a thread of their own, bounded in memory."""
+"""Stored runs for overlaid plots: read in a separate thread, bounded in memory."""
 
 from __future__ import annotations
 

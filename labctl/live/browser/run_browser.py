@@ -27,7 +27,7 @@ class RunBrowser(QtWidgets.QWidget):
         theme: Its colours.
 
     Signals:
-        show_wanted: a run (`RunSummary`) that somebody wants to see in the live window.
+        show_wanted: a run (`RunSummary`) to be shown in the live window.
     """
 
     show_wanted = QtCore.Signal(object)
@@ -72,7 +72,7 @@ class RunBrowser(QtWidgets.QWidget):
         self.replay_button = QtWidgets.QPushButton("Replay")
         self.replay_button.setToolTip("Play the run again in a window of its own (R)")
         self.refresh_button = QtWidgets.QPushButton("Refresh")
-        self.refresh_button.setToolTip("Look again which runs there are (F5)")
+        self.refresh_button.setToolTip("Refresh the list of runs (F5)")
         self.count = QtWidgets.QLabel()
         self.count.setObjectName("muted")
         self.trouble = QtWidgets.QLabel()

@@ -1,4 +1,4 @@
-"""What the live window shows, without a user interface.
+"""The data of the live window, without a user interface.
 
 Public: nothing.
 """

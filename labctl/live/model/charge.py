@@ -1,4 +1,4 @@
-"""Charge since the start of the run, and the curves of its half cycles, as samples come."""
+"""Charge since the start of the run, and the curves of its half cycles, updated with each sample."""
 
 from __future__ import annotations
 

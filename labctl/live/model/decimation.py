@@ -1,4 +1,4 @@
-"""Rows of bounded number, spread evenly over all that came, the extremes of one column among them."""
+"""Decimation: a bounded number of rows, evenly spaced, with the extremes of one column."""
 
 from __future__ import annotations
 

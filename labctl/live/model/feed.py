@@ -123,7 +123,7 @@ def documents_of(data_directory: Path, run: RunSummary) -> Iterator[Document]:
         yield from follow(run.directory, live=False)
         return
     if not _has_store(data_directory):
-        raise StoreError("its journal is gone, and there is no document store")
+        raise StoreError("its journal was removed, and there is no document store")
     from labctl.store.client.store import Store
 
     with Store(data_directory) as store:

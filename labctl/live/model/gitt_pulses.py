@@ -1,4 +1,4 @@
-"""The pulses of a GITT as they end, fitted beside the window."""
+"""The pulses of a GITT, fitted in a worker thread when they end."""
 
 from __future__ import annotations
 

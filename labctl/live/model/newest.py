@@ -1,4 +1,4 @@
-"""What the newest part of a journal says: last values, recent voltage, how old they are."""
+"""The newest part of a journal: last values, recent voltage, and their age."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GAPS_REMEMBERED = 32
 
 
 @dataclass(frozen=True)
-class Reading:
+class ChannelReading:
     """The newest part of a run.
 
     Attributes:
@@ -52,7 +52,7 @@ class Reading:
         return self.volts[-1] if self.volts else None
 
 
-class Pulse:
+class NewestReader:
     """Reads the end of one run's journal, then what is added; memory is bounded.
 
     Rows are told apart by their columns, because the descriptors stand at the journal's beginning.
@@ -63,9 +63,9 @@ class Pulse:
         self._times: list[float] = []
         self._volts: list[float] = []
         self._gaps: deque[float] = deque(maxlen=_GAPS_REMEMBERED)
-        self._reading = Reading()
+        self._reading = ChannelReading()
 
-    def read(self) -> Reading:
+    def read(self) -> ChannelReading:
         """What the journal says now."""
         for name, doc in self._tail.available():
             if name in ("event", "event_page"):

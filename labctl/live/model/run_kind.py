@@ -1,4 +1,4 @@
-"""What a run is about, from its start document: which panels it fills, and how they are laid out at first."""
+"""The kind of a run, from its start document: its panels and their first layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a window knows of one run, gathered from its documents; no user interface."""
+"""The data of one run, collected from its documents; no user interface."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from labctl.printable import printable
 from labctl.runs.progress import Progress
 
 
-class Identity:
+class RunIdentity:
     """What a start document says; all of it "" or NaN while there is none.
 
     Attributes:
@@ -97,7 +97,7 @@ _LONG_SILENCE_SECOND = 600.0  # between the samples of one step and the next
 _STEPS_REMEMBERED = 64  # types of steps that rows may still come for
 
 
-class RunModel(Identity):
+class RunModel(RunIdentity):
     """Everything the panels show of one run; feed it the run's documents in order.
 
     Rows are gathered and taken in together: what is made of them is up to date after `settle`.

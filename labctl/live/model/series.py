@@ -1,4 +1,4 @@
-"""Curves over one time axis: appended as they come, drawn at the screen's resolution, bounded in memory."""
+"""Curves over one time axis: appended row by row, drawn at the screen's resolution, bounded in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The impedance spectra of a run as they come, and their Kramers-Kronig tests."""
+"""The impedance spectra of a run in progress, and their Kramers-Kronig tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _none() -> Floats:
 
 
 @dataclass(eq=False)
-class Spectrum:
+class RunSpectrum:
     """One spectrum, as far as it was measured: arrays of shape (points,), and the net charge at its start.
 
     `untestable` says why the Kramers-Kronig test of its points failed; "" if it did not.
@@ -70,7 +70,7 @@ class Spectra:
     """
 
     def __init__(self) -> None:
-        self.all: list[Spectrum] = []
+        self.all: list[RunSpectrum] = []
         self.version = self.test_version = 0
         self._testing: set[int] = set()
 
@@ -83,15 +83,17 @@ class Spectra:
             self._spectrum(columns, rows.start, net_charge_ah).add(columns, rows)
         self.version += 1
 
-    def _spectrum(self, columns: Mapping[str, npt.NDArray[Any]], row: int, net_charge_ah: float) -> Spectrum:
+    def _spectrum(
+        self, columns: Mapping[str, npt.NDArray[Any]], row: int, net_charge_ah: float
+    ) -> RunSpectrum:
         number = int(columns[SPECTRUM_COUNT][row])
         if not self.all or self.all[-1].number != number:
             step, cycle = int(columns[STEP_COUNT][row]), int(columns[CYCLE_COUNT][row])
             start = float(columns[TEST_TIME][row])
-            self.all.append(Spectrum(number, step, cycle, start, net_charge_ah))
+            self.all.append(RunSpectrum(number, step, cycle, start, net_charge_ah))
         return self.all[-1]
 
-    def test(self, spectrum: Spectrum, worker: Worker) -> None:
+    def test(self, spectrum: RunSpectrum, worker: Worker) -> None:
         """Have a spectrum tested, if it has points that were not."""
         points = len(spectrum)
         if points < FEWEST_POINTS or points == spectrum.tested_points or spectrum.number in self._testing:

@@ -1,4 +1,4 @@
-"""The status line in words: state, what runs on which cell, how far, last values, age of data."""
+"""The text of the status line: state, plan, cell, progress, last values, age of data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STATE_TEXT: dict[State, str] = {
     "unreadable": "unreadable",
     "replay": "replay",
 }
-# The sign beside the word, so that a state is told by shape too and not by colour alone.
+# The sign beside the word, so that a state is shown by shape too and not by colour alone.
 STATE_SIGN: dict[State, str] = {
     "waiting": "○",
     "running": "▶",
@@ -62,7 +62,7 @@ _SILENCE_PER_GAP = 3.0
 
 
 @dataclass(frozen=True)
-class Value:
+class ShownValue:
     """One last value: what it is, the number as text, its unit."""
 
     label: str
@@ -74,7 +74,7 @@ class Value:
 class Status:
     """All texts of the status line.
 
-    `fraction` is None where the length of the run is unknown; `health` tells of the window itself.
+    `fraction` is None where the length of the run is unknown; `health` describes the window itself.
     """
 
     state: State
@@ -82,7 +82,7 @@ class Status:
     detail: str = ""
     progress: str = ""
     fraction: float | None = None
-    values: tuple[Value, ...] = ()
+    values: tuple[ShownValue, ...] = ()
     age: str = ""
     health: str = ""
     warning: str = ""
@@ -102,7 +102,7 @@ def describe(
     Args:
         model: What is known of it.
         now_unix_second: Wall time now.
-        writer_alive: Whether somebody holds the run's lock.
+        writer_alive: Whether a process holds the run's lock.
         replay_title: What is replayed, if this is no live run; ages then mean nothing and are left out.
         replay_speed: Run time per wall time of the replay; None for as fast as possible.
         damaged: Stretches of the journal that could not be read.
@@ -153,10 +153,10 @@ def _silence(model: RunModel, now: float) -> float:
 
 
 def longest_silence_second(longest_gap_second: float) -> float:
-    """How long a running measurement may say nothing before that is worth a word.
+    """The time without data after which a running measurement counts as stale.
 
     Args:
-        longest_gap_second: The longest silence of late.
+        longest_gap_second: The longest recent time between rows.
     """
     return max(_SHORTEST_SILENCE_SECOND, _SILENCE_PER_GAP * longest_gap_second)
 
@@ -177,18 +177,18 @@ def _detail(model: RunModel) -> str:
     return " · ".join(part for part in told if part)
 
 
-def _values(model: RunModel) -> tuple[Value, ...]:
+def _values(model: RunModel) -> tuple[ShownValue, ...]:
     row = model.last.get(TIMESERIES.name, {})
     peak = model.timeseries.peak(CURRENT)
     found = [
-        Value("Voltage", *volt_parts(row.get(VOLTAGE))),
-        Value("Current (charge > 0)", *ampere_parts(row.get(CURRENT), peak)),
+        ShownValue("Voltage", *volt_parts(row.get(VOLTAGE))),
+        ShownValue("Current (charge > 0)", *ampere_parts(row.get(CURRENT), peak)),
     ]
     environment = model.last.get(ENVIRONMENT.name, {})
     for column, label, show in _ENVIRONMENT:
         value = environment.get(column)
         if isinstance(value, int | float) and isfinite(value):
-            found.append(Value(label, *show(float(value))))
+            found.append(ShownValue(label, *show(float(value))))
     return tuple(found)
 
 

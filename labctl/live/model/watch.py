@@ -1,4 +1,4 @@
-"""The runs of a data directory, looked at in a thread of their own, and which of them to show."""
+"""The runs of a data directory, read in a separate thread, and the choice of the one to show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labctl.errors import LabctlError
 from labctl.journal.format import LOCK_NAME
-from labctl.live.model.newest import Pulse, Reading
+from labctl.live.model.newest import ChannelReading, NewestReader
 from labctl.live.model.status import State, longest_silence_second
 from labctl.live.text import grouped
 from labctl.platform import is_locked
@@ -23,7 +23,7 @@ from labctl.runs.summary import RunSummary
 _POLL_SECOND = 2.0
 _RUNS_LISTED = 60
 _FIRST_DOCUMENT_SECOND = 10.0
-_LIST_AGAIN_SECOND = 20.0  # a run may be closed by somebody, or its journal moved away
+_LIST_AGAIN_SECOND = 20.0  # a run may be closed by another process, or its journal removed
 _JOIN_TIMEOUT_SECOND = 2.0
 
 
@@ -42,7 +42,7 @@ class Listing:
     runs: tuple[RunSummary, ...] = ()
     writer_alive: bool = True
     error: str = ""
-    readings: Mapping[str, Reading] = field(default_factory=dict)
+    readings: Mapping[str, ChannelReading] = field(default_factory=dict)
     unix_second: float = 0.0
 
 
@@ -54,7 +54,7 @@ class ChannelRow:
     subtitle: str = ""
     state: State | None = None
     run: RunSummary | None = None
-    reading: Reading | None = None
+    reading: ChannelReading | None = None
 
     @property
     def uid(self) -> str:
@@ -96,7 +96,7 @@ class Lookout:
 
     def __init__(self, data_directory: Path) -> None:
         self._data = data_directory
-        self._pulses: dict[str, Pulse] = {}
+        self._pulses: dict[str, NewestReader] = {}
         self._runs: tuple[RunSummary, ...] = ()
         self._names: list[Path] = []
         self._count = 0
@@ -124,9 +124,9 @@ class Lookout:
             return newest_runs(everything)
         return tuple(summary_of(run.directory) if run.has_writer else run for run in self._runs)
 
-    def _read(self, runs: Sequence[RunSummary]) -> dict[str, Reading]:
+    def _read(self, runs: Sequence[RunSummary]) -> dict[str, ChannelReading]:
         readable = [run for run in runs if run.status != "unreadable"]
-        self._pulses = {run.uid: self._pulses.get(run.uid) or Pulse(run.directory) for run in readable}
+        self._pulses = {run.uid: self._pulses.get(run.uid) or NewestReader(run.directory) for run in readable}
         return {uid: pulse.read() for uid, pulse in self._pulses.items()}
 
 
@@ -169,7 +169,7 @@ def state_of(run: RunSummary) -> State:
     return run.status
 
 
-def state_now(run: RunSummary, reading: Reading, now_unix_second: float) -> State:
+def state_now(run: RunSummary, reading: ChannelReading, now_unix_second: float) -> State:
     """The state of a channel: also whether it has tripped, is paused, or has been silent for too long."""
     state = state_of(run)
     if reading.tripped and state not in ("finished", "interrupted"):
@@ -195,7 +195,7 @@ def channel_rows(listing: Listing) -> list[ChannelRow]:
 
 def _channel_row(run: RunSummary, listing: Listing) -> ChannelRow:
     what = " · ".join(part for part in (run.cell_id, run.plan_name) if part)
-    reading = listing.readings.get(run.uid, Reading())
+    reading = listing.readings.get(run.uid, ChannelReading())
     state = state_now(run, reading, listing.unix_second)
     return ChannelRow(run.station or "unnamed station", what, state, run, reading)
 

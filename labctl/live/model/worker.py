@@ -1,4 +1,4 @@
-"""Work that would make the window stutter, done beside it."""
+"""A worker thread for calculations that would block the window."""
 
 from __future__ import annotations
 

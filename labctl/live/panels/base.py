@@ -1,4 +1,4 @@
-"""What all panels with plots have in common: why they are empty, when they draw, how they are coloured."""
+"""The base of all panels with plots: message when empty, time of drawing, colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.live.model.run_model import RunModel
-from labctl.live.plots.crosshair import Crosshair, Reading, nearest_drawn
+from labctl.live.plots.crosshair import Crosshair, PointReading, nearest_drawn
 from labctl.live.plots.plot import Plot
 from labctl.live.theme import Theme
 from labctl.live.widgets import ElidedLabel
@@ -24,7 +24,7 @@ class PlotPanel(QtWidgets.QWidget):
     """A row of controls (if it has any), and plots or a message in their place.
 
     A panel fills `add_plots`, `why_empty`, `state`, `draw` and `visible_data`. `draw` is called when what
-    `state` gives has changed, and only while somebody can see the panel.
+    `state` gives has changed, and only while the panel is visible.
 
     Signals:
         readout: the values under the pointer as text, "" when it is elsewhere.
@@ -156,7 +156,7 @@ class PlotPanel(QtWidgets.QWidget):
         """Read what is under the pointer."""
         self.readout.emit(self.crosshair.update())
 
-    def read_at(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def read_at(self, plot: Plot, x: float, y: float) -> PointReading | None:
         """What stands at a place of a plot: the nearest point that is drawn."""
         return nearest_drawn(plot, x, y, self.plots)
 

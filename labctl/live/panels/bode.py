@@ -6,7 +6,7 @@ import numpy as np
 
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.run_model import RunModel
-from labctl.live.model.spectra import Spectrum
+from labctl.live.model.spectra import RunSpectrum
 from labctl.live.panels.spectra import SpectrumPanel, log10
 from labctl.live.plots.axes import LogAxis, ValueAxis
 from labctl.live.plots.curves import CurveBundle
@@ -46,9 +46,9 @@ class BodePanel(SpectrumPanel):
         self.show_scale(selection.scale, selection.note)
 
 
-def _modulus(spectrum: Spectrum) -> tuple[Floats, Floats]:
+def _modulus(spectrum: RunSpectrum) -> tuple[Floats, Floats]:
     return log10(spectrum.frequency_hertz), log10(np.hypot(spectrum.real_ohm, spectrum.imaginary_ohm))
 
 
-def _phase(spectrum: Spectrum) -> tuple[Floats, Floats]:
+def _phase(spectrum: RunSpectrum) -> tuple[Floats, Floats]:
     return log10(spectrum.frequency_hertz), np.degrees(np.arctan2(-spectrum.imaginary_ohm, spectrum.real_ohm))

@@ -1,4 +1,4 @@
-"""Voltage and current against capacity: the whole run in one line, or its cycles laid over one another."""
+"""Voltage and current against capacity: the whole run in one line, or its cycles overlaid."""
 
 from __future__ import annotations
 

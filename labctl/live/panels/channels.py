@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from labctl.live.model.newest import Reading
+from labctl.live.model.newest import ChannelReading
 from labctl.live.model.status import STATE_SIGN, STATE_TEXT
 from labctl.live.model.watch import ChannelRow
 from labctl.live.text import ampere_parts, volt_parts
@@ -102,7 +102,12 @@ class ChannelDelegate(QtWidgets.QStyledItemDelegate):
         painter.restore()
 
     def _draw_reading(
-        self, painter: QtGui.QPainter, font: QtGui.QFont, box: QtCore.QRect, row: ChannelRow, reading: Reading
+        self,
+        painter: QtGui.QPainter,
+        font: QtGui.QFont,
+        box: QtCore.QRect,
+        row: ChannelRow,
+        reading: ChannelReading,
     ) -> None:
         """Last values at the left, recent voltage at the right; faded where nothing comes any more."""
         fresh = row.state == "running"
@@ -149,7 +154,7 @@ class ChannelDelegate(QtWidgets.QStyledItemDelegate):
         painter.drawText(box, flags.AlignLeft | flags.AlignBottom, below)
 
 
-def sparkline(reading: Reading, box: QtCore.QRectF) -> QtGui.QPainterPath:
+def sparkline(reading: ChannelReading, box: QtCore.QRectF) -> QtGui.QPainterPath:
     """The recent voltage as a line that fills a box; interrupted where there is no reading."""
     path = QtGui.QPainterPath()
     known = [volt for volt in reading.volts if isfinite(volt)]

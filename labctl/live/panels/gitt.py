@@ -1,4 +1,4 @@
-"""GITT: one pulse and its rest with the fitted curve, and what all pulses so far say of diffusion."""
+"""GITT: one pulse and its rest with the fitted curve, and the diffusivity from all pulses so far."""
 
 from __future__ import annotations
 

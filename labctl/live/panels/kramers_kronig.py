@@ -1,4 +1,4 @@
-"""The running Kramers-Kronig test: what is left of a spectrum at each frequency."""
+"""The Kramers-Kronig test during the run: residuals of a spectrum at each frequency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from labctl.analysis.impedance.kramers_kronig import RESIDUAL_LIMIT, KramersKronig
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.run_model import RunModel
-from labctl.live.model.spectra import Spectrum
+from labctl.live.model.spectra import RunSpectrum
 from labctl.live.model.worker import Worker
 from labctl.live.panels.base import Table
 from labctl.live.panels.spectra import SpectrumPanel, log10
@@ -64,7 +64,7 @@ class KramersKronigPanel(SpectrumPanel):
                 return f"No Kramers-Kronig test of spectrum {spectrum.number}: {spectrum.untestable}"
         return "Too few frequencies for a Kramers-Kronig test yet"
 
-    def _tested(self, model: RunModel) -> tuple[Spectrum, ...]:
+    def _tested(self, model: RunModel) -> tuple[RunSpectrum, ...]:
         return self.view.selection(model).spectra[-_TESTED:]
 
     def refresh(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.run_model import RunModel
-from labctl.live.model.spectra import Spectrum
+from labctl.live.model.spectra import RunSpectrum
 from labctl.live.panels.spectra import SpectrumPanel
 from labctl.live.plots.axes import ValueAxis
 from labctl.live.plots.curves import CurveBundle
@@ -75,5 +75,5 @@ def _equal_ranges(
     return (left, left + scale * width), (low, low + scale * height)
 
 
-def _upwards(spectrum: Spectrum) -> tuple[Floats, Floats]:
+def _upwards(spectrum: RunSpectrum) -> tuple[Floats, Floats]:
     return spectrum.real_ohm, -spectrum.imaginary_ohm

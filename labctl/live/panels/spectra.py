@@ -1,4 +1,4 @@
-"""What the panels of impedance have in common: the choice of spectra and colours, and the colour bar."""
+"""The base of all impedance panels: choice of spectra and colours, and the colour bar."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PySide6 import QtGui, QtWidgets
 
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.run_model import RunModel
-from labctl.live.model.spectra import Spectrum
+from labctl.live.model.spectra import RunSpectrum
 from labctl.live.panels.base import PlotPanel, Table, muted_label
 from labctl.live.panels.spectrum_view import COLOUR_BY, SHOW, Scale, Selection, SpectrumView
-from labctl.live.plots.crosshair import Reading, nearest_drawn
+from labctl.live.plots.crosshair import PointReading, nearest_drawn
 from labctl.live.plots.curves import ColourBar, Curve, CurveBundle
 from labctl.live.plots.plot import Plot
 from labctl.live.plots.readings import spectrum_reading
@@ -29,7 +29,7 @@ from labctl.schema import (
     START_TEST_TIME,
 )
 
-XY = Callable[[Spectrum], tuple[Floats, Floats]]
+XY = Callable[[RunSpectrum], tuple[Floats, Floats]]
 
 
 class SpectrumPanel(PlotPanel):
@@ -47,7 +47,7 @@ class SpectrumPanel(PlotPanel):
         self.colour_by, self.show_box = PickBox(), PickBox()
         self.colour_by.addItems(COLOUR_BY)
         self.show_box.addItems(SHOW)
-        self.colour_by.setToolTip("What the colours of the spectra tell")
+        self.colour_by.setToolTip("What the colours of the spectra mean")
         self.show_box.setToolTip("Which spectra are drawn")
         self.note = muted_label()
         for text, box in (("Colour", self.colour_by), ("Show", self.show_box)):
@@ -107,7 +107,7 @@ class SpectrumPanel(PlotPanel):
         font.setPixelSize(13)
         self.bar.apply_theme(theme, font)
 
-    def read_at(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def read_at(self, plot: Plot, x: float, y: float) -> PointReading | None:
         """The nearest point, with its frequency and when it was measured."""
         drawn = nearest_drawn(plot, x, y, self.plots)
         if drawn is None or self.model is None:
@@ -121,7 +121,7 @@ class SpectrumPanel(PlotPanel):
         return table_of(self.view.selection(self.model).spectra)
 
 
-def table_of(spectra: tuple[Spectrum, ...]) -> Table:
+def table_of(spectra: tuple[RunSpectrum, ...]) -> Table:
     """Spectra as one table, told apart by `spectrum_count`."""
     lengths = [len(spectrum) for spectrum in spectra]
 

@@ -1,4 +1,4 @@
-"""Which spectra are shown, and what their colours mean: one choice for all panels of impedance."""
+"""The spectra that are shown and the quantity of their colours: one choice for all impedance panels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PySide6 import QtCore
 from labctl.live.model.pyramid import Floats
 from labctl.live.model.run_model import RunModel
 from labctl.live.model.series import Series
-from labctl.live.model.spectra import Spectrum
+from labctl.live.model.spectra import RunSpectrum
 from labctl.live.plots.curves import MOST_CURVES, evenly
 from labctl.live.text import grouped
 from labctl.schema import APPLIED_PRESSURE, SURFACE_PRESSURE, TEMPERATURE
@@ -55,7 +55,7 @@ class Scale:
 class Selection:
     """Spectra to be drawn, the newest last, and how they are coloured."""
 
-    spectra: tuple[Spectrum, ...]
+    spectra: tuple[RunSpectrum, ...]
     scale: Scale
     note: str
 
@@ -103,7 +103,7 @@ class SpectrumView(QtCore.QObject):
             note = f"{len(spectra)} of {grouped(len(candidates))} spectra drawn, evenly over the run"
         return Selection(spectra, self._scale(model, spectra), note)
 
-    def _scale(self, model: RunModel, spectra: tuple[Spectrum, ...]) -> Scale:
+    def _scale(self, model: RunModel, spectra: tuple[RunSpectrum, ...]) -> Scale:
         times = np.array([spectrum.start_second for spectrum in spectra])
         if self.colour_by == "time":
             largest = float(times.max(initial=0.0))

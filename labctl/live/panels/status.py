@@ -1,10 +1,10 @@
-"""The status card: state, what runs on which cell, progress, last values large, age of data."""
+"""The status card: state, plan, cell, progress, last values in large type, age of data."""
 
 from __future__ import annotations
 
 from PySide6 import QtCore, QtWidgets
 
-from labctl.live.model.status import STATE_SIGN, STATE_TEXT, Status, Value
+from labctl.live.model.status import STATE_SIGN, STATE_TEXT, ShownValue, Status
 from labctl.live.theme import Theme
 from labctl.live.widgets import ElidedLabel, _restyle
 
@@ -34,7 +34,7 @@ class ValueTile(QtWidgets.QWidget):
         self._unit.setContentsMargins(0, 0, 0, 4)
         self.setMinimumWidth(_VALUE_WIDTH_PIXEL)
 
-    def show_value(self, value: Value, colour: str) -> None:
+    def show_value(self, value: ShownValue, colour: str) -> None:
         """Show a value in a colour."""
         self._caption.setText(value.label)
         self._unit.setText(value.unit)

@@ -16,14 +16,14 @@ from labctl.live.model.run_model import RunModel
 from labctl.live.model.series import Series
 from labctl.live.panels.base import PlotPanel, Table
 from labctl.live.plots.axes import PlotAxis, TimeAxis
-from labctl.live.plots.crosshair import Reading
+from labctl.live.plots.crosshair import PointReading
 from labctl.live.plots.plot import Plot
 from labctl.live.plots.readings import column_value
 from labctl.live.theme import Theme
 from labctl.schema import TEST_TIME
 
 
-def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> Reading | None:
+def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> PointReading | None:
     """The row of a series nearest to a time: time and one value per curve of these plots."""
     row = series.nearest(second)
     if row is None:
@@ -36,7 +36,7 @@ def sample_reading(plots: Sequence[TimePlot], series: Series, second: float) -> 
             values.append(column_value(column, number, series.peak(column)))
             if isfinite(number):
                 marks.append((plot, instant, number))
-    return Reading(tuple(values), instant, tuple(marks))
+    return PointReading(tuple(values), instant, tuple(marks))
 
 
 _SHORTEST_SPAN_SECOND = 10.0
@@ -53,8 +53,8 @@ class TimeRange(QtCore.QObject):
         pointed_second: The time under the pointer, None where it is elsewhere.
 
     Signals:
-        moved_by_hand: somebody moved or zoomed one of the plots.
-        whole_run_wanted: somebody asked for all of it.
+        moved_by_hand: the user moved or zoomed one of the plots.
+        whole_run_wanted: the whole run is requested.
     """
 
     moved_by_hand = QtCore.Signal()
@@ -81,7 +81,7 @@ class TimeRange(QtCore.QObject):
             self.left, self.right = begin - _ROOM_BESIDE * span, begin + span * (1 + _ROOM_AHEAD)
 
     def set_by_hand(self, left_second: float, right_second: float) -> None:
-        """Show what somebody has moved a plot to."""
+        """Show the range to which a plot was moved."""
         self.left, self.right = left_second, right_second
         self.moved_by_hand.emit()
 
@@ -165,7 +165,7 @@ class TimePanel(PlotPanel):
         if axis != 1:
             self.time_range.set_by_hand(*plot.x_range)
 
-    def read_at(self, plot: Plot, x: float, y: float) -> Reading | None:
+    def read_at(self, plot: Plot, x: float, y: float) -> PointReading | None:
         """The sample nearest in time."""
         series = plot.series if isinstance(plot, TimePlot) else None
         if series is None:

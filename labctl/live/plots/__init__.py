@@ -1,4 +1,4 @@
-"""What panels and comparisons are drawn with.
+"""Plots of panels and comparisons: axes, curves, crosshair, export.
 
 Public: nothing.
 """

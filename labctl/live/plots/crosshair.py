@@ -1,4 +1,4 @@
-"""A line at the pointer, marks on what is nearest to it, and its values as text and as plain numbers."""
+"""A line at the pointer, marks on the nearest points, and their values as text and as numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DRAWN = (pg.PlotCurveItem, pg.ScatterPlotItem, pg.PlotDataItem)
 
 
 @dataclass(frozen=True)
-class Value:
+class PointValue:
     """One value: its name, the plain number with its unit, and how it is told.
 
     `name` carries the unit where it is that of a column (`voltage_volt`).
@@ -39,10 +39,10 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PointReading:
     """What stands at the pointer: values, the line's x, and marks (plot, x, y), these in plot coordinates."""
 
-    values: tuple[Value, ...]
+    values: tuple[PointValue, ...]
     x: float
     marks: tuple[tuple[Plot, float, float], ...]
 
@@ -58,7 +58,7 @@ class Reading:
         return "\t".join(names) + "\n" + "\t".join(numbers)
 
 
-Read = Callable[["Plot", float, float], Reading | None]
+Read = Callable[["Plot", float, float], PointReading | None]
 
 
 class Crosshair:
@@ -75,8 +75,8 @@ class Crosshair:
     """
 
     def __init__(self, graphics: Any, plots: Sequence[Plot], read: Read) -> None:
-        self.reading: Reading | None = None
-        self.last: Reading | None = None
+        self.reading: PointReading | None = None
+        self.last: PointReading | None = None
         self._plots, self._read = plots, read
         self._position: QtCore.QPointF | None = None
         self._theme: Theme | None = None
@@ -106,7 +106,7 @@ class Crosshair:
             self._draw(number, plot, x, [(mx, my) for marked, mx, my in marks if marked is plot])
         return self.reading.text if self.reading is not None else ""
 
-    def _pointed(self) -> Reading | None:
+    def _pointed(self) -> PointReading | None:
         if self._position is None:
             return None
         for plot in self._plots:
@@ -147,7 +147,7 @@ class _Marks(pg.ScatterPlotItem):
     """The crosshair's own marks: not something to be read."""
 
 
-def nearest_drawn(plot: Plot, x: float, y: float, below: Sequence[Plot] = ()) -> Reading | None:
+def nearest_drawn(plot: Plot, x: float, y: float, below: Sequence[Plot] = ()) -> PointReading | None:
     """The drawn point nearest to a place, told in the units of the axes; None where none is near.
 
     Args:
@@ -168,7 +168,7 @@ def nearest_drawn(plot: Plot, x: float, y: float, below: Sequence[Plot] = ()) ->
         return None
     named = next((one.bottom for one in (plot, *below) if one.bottom.quantity), plot.bottom)
     values = (axis_value(named, best[1]), axis_value(plot.left, best[2]))
-    return Reading(values, best[1], ((plot, best[1], best[2]),))
+    return PointReading(values, best[1], ((plot, best[1], best[2]),))
 
 
 def _drawn(item: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -180,20 +180,22 @@ def _drawn(item: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 yield np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
 
 
-def axis_value(axis: PlotAxis, place: float) -> Value:
+def axis_value(axis: PlotAxis, place: float) -> PointValue:
     """What a place along an axis is in the axis's quantity and unit."""
     if axis.is_time:
-        return Value(TEST_TIME, place, clock_text(place))
+        return PointValue(TEST_TIME, place, clock_text(place))
     if isinstance(axis, LogAxis):
         number = 10.0**place
-        return Value(_named(axis.quantity, axis.unit), number, " ".join(si_parts(number, axis.unit, _DIGITS)))
+        text = " ".join(si_parts(number, axis.unit, _DIGITS))
+        return PointValue(_named(axis.quantity, axis.unit), number, text)
     scale: Any = axis.scale  # into the prefixed unit; pyqtgraph's own attribute
     shown = place * scale
     unit = f"{axis.prefix}{axis.unit}"
     if not unit:
-        return Value(axis.quantity, shown, f"{axis.quantity} {shown:.{_DIGITS}g}".strip().replace("-", "−"))
+        text = f"{axis.quantity} {shown:.{_DIGITS}g}".strip().replace("-", "−")
+        return PointValue(axis.quantity, shown, text)
     text = significant(shown, _DIGITS) if isfinite(shown) else NO_VALUE
-    return Value(_named(axis.quantity, unit), shown, f"{text} {unit}")
+    return PointValue(_named(axis.quantity, unit), shown, f"{text} {unit}")
 
 
 def _named(quantity: str, unit: str) -> str:

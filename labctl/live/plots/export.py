@@ -1,4 +1,4 @@
-"""What is in view, as a file: a picture (PNG, SVG) or the numbers behind it (CSV); and a value to paste."""
+"""Export of the visible part of a plot: picture (PNG, SVG) or numbers (CSV); and copying a value."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _NOTHING = "there are no data in view"
 
 
 @dataclass(frozen=True)
-class Identity:
+class ExportCaption:
     """What an exported picture says above itself, and how its file is called.
 
     Attributes:
@@ -90,7 +90,7 @@ def write_csv(table: Mapping[str, npt.NDArray[np.generic]], path: Path) -> None:
         file.write(pa.table({name: arrow_column(column) for name, column in table.items()}))
 
 
-def write_png(panel: Panel, path: Path, identity: Identity) -> None:
+def write_png(panel: Panel, path: Path, identity: ExportCaption) -> None:
     """Write a panel's plots as they are in view, at twice the screen's resolution.
 
     Raises:
@@ -112,7 +112,7 @@ def write_png(panel: Panel, path: Path, identity: Identity) -> None:
         raise LabctlError(f"{path}: the picture cannot be written: {writer.errorString()}")
 
 
-def write_svg(panel: Panel, path: Path, identity: Identity) -> None:
+def write_svg(panel: Panel, path: Path, identity: ExportCaption) -> None:
     """Write a panel's plots as they are in view as vector graphics; texts stay texts.
 
     Raises:
@@ -167,7 +167,9 @@ def _size_of(view: QtWidgets.QGraphicsView) -> QtCore.QSize:
     return QtCore.QSize(size.width(), size.height() + _CAPTION_PIXEL + 2 * _CAPTION_MARGIN)
 
 
-def _paint(painter: QtGui.QPainter, panel: Panel, view: QtWidgets.QGraphicsView, identity: Identity) -> None:
+def _paint(
+    painter: QtGui.QPainter, panel: Panel, view: QtWidgets.QGraphicsView, identity: ExportCaption
+) -> None:
     whole = QtCore.QRect(QtCore.QPoint(0, 0), _size_of(view))
     painter.fillRect(whole, view.backgroundBrush())
     _paint_caption(painter, whole, panel, view, identity)
@@ -182,7 +184,7 @@ def _paint_caption(
     whole: QtCore.QRect,
     panel: Panel,
     view: QtWidgets.QGraphicsView,
-    identity: Identity,
+    identity: ExportCaption,
 ) -> None:
     """Which run it is: a picture that has left its window must still say so."""
     font = QtGui.QFont(view.font())
@@ -218,7 +220,7 @@ class ExportMenu(QtWidgets.QMenu):
     told = QtCore.Signal(str)
 
     def __init__(
-        self, panel: Panel, identity: Callable[[], Identity], parent: QtWidgets.QWidget | None = None
+        self, panel: Panel, identity: Callable[[], ExportCaption], parent: QtWidgets.QWidget | None = None
     ) -> None:
         super().__init__(panel.title, parent)
         self.panel, self._identity = panel, identity

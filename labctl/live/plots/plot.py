@@ -1,4 +1,4 @@
-"""A plot of a panel: axes, a view that people may move, a range that follows the data until they do."""
+"""A plot of a panel: axes, a view that can be moved, a range that follows the data until it is moved."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MovableView(pg.ViewBox):
         one_axis: Whether the wheel acts on x alone in the middle of the plot too, as along time.
 
     Signals:
-        moved: somebody moved or zoomed axis 0 (x) or 1 (y); -1 for both.
+        moved: the user moved or zoomed axis 0 (x) or 1 (y); -1 for both.
     """
 
     moved = QtCore.Signal(int)

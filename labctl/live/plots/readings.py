@@ -1,4 +1,4 @@
-"""Values of a run's columns as they are told at the pointer."""
+"""Values of a run's columns at the pointer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from labctl.live.model.pyramid import Floats
-from labctl.live.model.spectra import Spectrum
-from labctl.live.plots.crosshair import Reading, Value
+from labctl.live.model.spectra import RunSpectrum
+from labctl.live.plots.crosshair import PointReading, PointValue
 from labctl.live.text import NO_VALUE, ampere_parts, clock_text, si_parts, volt_parts
 from labctl.schema import (
     CYCLE_COUNT,
@@ -34,7 +34,7 @@ _LABELS = {
 _SUFFIXED = {"_ohm": "Ω", "_hertz": "Hz", "_ah": "Ah", "_pa": "Pa"}
 
 
-def column_value(name: str, number: float, peak: float = 0.0) -> Value:
+def column_value(name: str, number: float, peak: float = 0.0) -> PointValue:
     """A value of a column, told in the unit that its name ends in.
 
     Args:
@@ -43,7 +43,7 @@ def column_value(name: str, number: float, peak: float = 0.0) -> Value:
         peak: Largest magnitude in the run; a current that is next to nothing beside it is told as 0.
     """
     label = _LABELS.get(name, "")
-    return Value(name, number, " ".join(part for part in (label, *_parts(name, number, peak)) if part))
+    return PointValue(name, number, " ".join(part for part in (label, *_parts(name, number, peak)) if part))
 
 
 def _parts(name: str, number: float, peak: float) -> tuple[str, str]:
@@ -61,7 +61,7 @@ def _parts(name: str, number: float, peak: float) -> tuple[str, str]:
     return f"{number:.6g}".replace("-", "−"), ""
 
 
-def spectrum_reading(drawn: Reading, spectra: Sequence[Spectrum]) -> Reading:
+def spectrum_reading(drawn: PointReading, spectra: Sequence[RunSpectrum]) -> PointReading:
     """What was measured at a point of a Nyquist or Bode plot; the point itself where it is none of these.
 
     Args:
@@ -73,11 +73,11 @@ def spectrum_reading(drawn: Reading, spectra: Sequence[Spectrum]) -> Reading:
         rows = [np.flatnonzero((xs == x) & (ys == y)) for xs, ys in _places(spectrum)]
         row = next((int(found[0]) for found in rows if len(found)), None)
         if row is not None:
-            return Reading(_point_values(spectrum, row), drawn.x, drawn.marks)
+            return PointReading(_point_values(spectrum, row), drawn.x, drawn.marks)
     return drawn
 
 
-def _places(spectrum: Spectrum) -> Iterator[tuple[Floats, Floats]]:
+def _places(spectrum: RunSpectrum) -> Iterator[tuple[Floats, Floats]]:
     """Where the points of a spectrum stand in the plots of impedance."""
     real, imaginary = spectrum.real_ohm, spectrum.imaginary_ohm
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -87,7 +87,7 @@ def _places(spectrum: Spectrum) -> Iterator[tuple[Floats, Floats]]:
     yield decades, np.degrees(np.arctan2(-imaginary, real))
 
 
-def _point_values(spectrum: Spectrum, row: int) -> tuple[Value, ...]:
+def _point_values(spectrum: RunSpectrum, row: int) -> tuple[PointValue, ...]:
     point = {
         FREQUENCY: float(spectrum.frequency_hertz[row]),
         REAL_IMPEDANCE: float(spectrum.real_ohm[row]),

@@ -8,7 +8,7 @@ from math import inf
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from labctl.live.model.status import Status
-from labctl.live.replay.playback import Replay
+from labctl.live.replay.playback import Playback
 from labctl.live.widgets import PickBox
 from labctl.live.window.controller import ReplayController
 from labctl.live.window.live_window import LiveWindow
@@ -51,12 +51,12 @@ class ReplayControls(QtWidgets.QFrame):
     """The bar below the plots.
 
     Signals:
-        sought: the run's time (s) that somebody asked for.
+        sought: the requested time of the run (s).
     """
 
     sought = QtCore.Signal(float)
 
-    def __init__(self, replay: Replay, parent: QtWidgets.QWidget | None = None) -> None:
+    def __init__(self, replay: Playback, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("card")
         self._replay = replay
@@ -226,7 +226,7 @@ class Player(ReplayController):
         replay: The run.
     """
 
-    def __init__(self, window: LiveWindow, replay: Replay) -> None:
+    def __init__(self, window: LiveWindow, replay: Playback) -> None:
         super().__init__(window, replay.title, replay.feed(), replay.clock.speed)
         self._replay = replay
         self.controls = ReplayControls(replay)

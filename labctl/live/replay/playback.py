@@ -154,7 +154,7 @@ def _cut(doc: dict[str, Any], first: int, end: int) -> dict[str, Any]:
     return rows
 
 
-class Replay:
+class Playback:
     """One stored run, shown again.
 
     Args:

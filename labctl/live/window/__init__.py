@@ -1,4 +1,4 @@
-"""The live window itself and what feeds it.
+"""The live window and its controller.
 
 Public: nothing.
 """

@@ -199,7 +199,7 @@ class FollowController(LiveController):
             self.show_stored(chosen)
 
     def show_stored(self, chosen: RunSummary) -> None:
-        """Show a run that somebody has picked, also one that only the document store has."""
+        """Show a chosen run, also one that only the document store has."""
         self._chosen = True
         if chosen.source == "tiled":
             self._show_from_store(chosen)

@@ -1,4 +1,4 @@
-"""The panels as docks: laid out by what a run is about, moved by people, remembered per kind of run."""
+"""The panels as docks: the layout depends on the kind of run, can be changed, and is saved for each kind."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class DockArea(QtWidgets.QMainWindow):
             bar.setElideMode(QtCore.Qt.TextElideMode.ElideNone)
 
     def in_view(self) -> Iterator[Any]:
-        """The panels that somebody can see now: neither closed nor behind another tab."""
+        """The visible panels: neither closed nor behind another tab."""
         for name, dock in self.docks.items():
             # Qt keeps docks behind a tab "visible", beside the area.
             here = dock.isFloating() or self.rect().intersects(dock.geometry())

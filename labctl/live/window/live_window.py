@@ -1,4 +1,4 @@
-"""The live window: widgets only; what they show is handed to it (see `labctl.live.window.controller`)."""
+"""The live window: widgets only; the data come from `labctl.live.window.controller`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LiveWindow(QtWidgets.QMainWindow):
         time_range: The stretch of time that panels over time show.
 
     Signals:
-        run_chosen: uid of a run that somebody picked from the list.
+        run_chosen: uid of a run chosen from the list.
         follow_changed: whether the newest data and the newest run are to be followed.
         closed: the window is being closed.
     """
@@ -274,7 +274,7 @@ class LiveWindow(QtWidgets.QMainWindow):
         self.docks.arrange(kind)
 
     def refresh(self) -> None:
-        """Bring the panels up to date that somebody can see."""
+        """Update the visible panels."""
         for panel in self.docks.in_view():
             panel.refresh()
 

@@ -1,4 +1,4 @@
-"""What a person does with what is shown: export and copy it, and browse the stored runs."""
+"""Actions of the user: export, copy, browse the stored runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6 import QtCore, QtGui
 
 from labctl.export.files import file_stem
 from labctl.live.browser.run_browser import RunBrowser
-from labctl.live.plots.export import ExportMenu, Identity
+from labctl.live.plots.export import ExportCaption, ExportMenu
 from labctl.live.window.controller import FollowController, LiveController
 
 _UID_LETTERS = 8
@@ -68,13 +68,13 @@ class WindowTools(QtCore.QObject):
         for panel in (now or last or panels)[:1]:
             self.menus[panel.name].copy_value()
 
-    def identity(self) -> Identity:
+    def identity(self) -> ExportCaption:
         """Which run is shown."""
         model = self._controller.model
         cell = ", ".join(part for part in (model.cell_id, model.coating) if part)
         run = f"run {model.uid[:_UID_LETTERS]}" if model.uid else ""
         caption = " · ".join(part for part in (model.plan_name, cell, run) if part)
-        return Identity(caption, file_stem(model.start or {}))
+        return ExportCaption(caption, file_stem(model.start or {}))
 
     def browse(self) -> None:
         """Open the browser of stored runs, or bring it to the front."""

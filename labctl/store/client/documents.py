@@ -43,7 +43,7 @@ def _documents(run: Any, after: dict[str, int], restorer: NanRestorer) -> Iterat
         if response.is_error:
             response.read()
             raise StoreError(
-                f"run {run.item['id']}: Tiled says {response.status_code}: {response.text[:200]}"
+                f"run {run.item['id']}: Tiled answers {response.status_code}: {response.text[:200]}"
             )
         for line in _lines(response.iter_raw()):
             record = orjson.loads(line.lstrip(b"\x1e"))

@@ -1,4 +1,4 @@
-"""The store's service process and what it serves.
+"""The service process of the store, and its tables.
 
 Public: nothing.
 """

@@ -91,7 +91,7 @@ class LabService:
     def _watch(self) -> None:
         while not self._stop.wait(_WATCH_SECOND):
             if not self._lock.path.exists():
-                _log.warning("%s is gone", self._store)
+                _log.warning("%s was removed", self._store)
                 self._stop.set()
 
 
@@ -293,7 +293,7 @@ class Service:
     def _watch(self) -> None:
         while not self._stop.wait(_WATCH_SECOND):
             if not self._lock.path.exists():
-                _log.warning("%s is gone", self._store)
+                _log.warning("%s was removed", self._store)
                 self._stop.set()
 
 

@@ -34,7 +34,7 @@ class Keeper(threading.Thread):
 
     Args:
         lock: Held by the service while it lives.
-        stopped: While this file exists somebody wants it to be stopped.
+        stopped: While this file exists the service is to stay stopped.
         start: Starts the service, does not wait for it.
         look_second: How often to look; also the shortest pause between two starts.
     """

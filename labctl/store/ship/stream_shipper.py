@@ -1,4 +1,4 @@
-"""Shipping one stream: gathers rows, appends them in one go, knows what is stored already.
+"""Shipping one stream: collects rows, appends them together, and skips those that are stored already.
 
 One append is under way while the next rows are gathered.
 

@@ -107,7 +107,7 @@ def test_firmware_without_a_ramp_says_so() -> None:
 def test_an_analog_setpoint_source_is_reported_and_setting_refused() -> None:
     with press_bench(line={"source": "A"}) as bench, controller(bench) as line:
         assert "analog input" in alarms(line, "setpoint_source")[0]["action"]
-        with pytest.raises(InstrumentError, match="ignored without a word"):
+        with pytest.raises(InstrumentError, match="ignored without an error"):
             line.set(3 * BAR)
         assert not bench.events("setpoint")
         assert not bench.events("ramp")
@@ -124,7 +124,7 @@ def test_a_source_changed_behind_our_back_is_noticed_before_the_setpoint() -> No
 def test_a_setpoint_that_is_not_taken_fails_with_what_the_instrument_reports() -> None:
     with press_bench(line={"firmware": "9v01.0-R23", "source": "A"}) as bench, controller(bench) as line:
         with pytest.raises(
-            InstrumentError, match=r"asked for a setpoint of 43\.51 PSIG, the instrument reports 0"
+            InstrumentError, match=r"requested a setpoint of 43\.51 PSIG, the instrument reports 0"
         ):
             line.set(3 * BAR).wait(10)
 

@@ -32,7 +32,7 @@ def test_decimals_that_are_not_told_follow_from_the_floats() -> None:
 
 def test_without_any_word_on_decimals_the_station_must_state_them() -> None:
     with little_bench(decimals=2, lacking=frozenset({525}), ieee=False) as bench:
-        with pytest.raises(InstrumentError, match="decimals of temperatures are not clear"), driver(bench):
+        with pytest.raises(InstrumentError, match="decimals of temperatures are ambiguous"), driver(bench):
             pass
         with driver(bench, decimals=2) as oven:
             assert oven.refresh().temperature_celsius == 25.0

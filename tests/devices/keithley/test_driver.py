@@ -68,7 +68,7 @@ def test_its_first_setting_is_the_output_off_mode() -> None:
 
 def test_another_command_set_is_refused_in_plain_words() -> None:
     with keithley_bench(language="TSP") as bench:
-        with pytest.raises(InstrumentError, match="speaks TSP, but SCPI is needed: on its front panel"):
+        with pytest.raises(InstrumentError, match="its command set is TSP, but SCPI is needed"):
             bench.driver().connect()
 
 

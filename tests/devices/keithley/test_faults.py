@@ -162,7 +162,7 @@ def test_on_a_slow_wire_a_stop_still_opens_the_circuit_in_time_and_tells_of_late
         cycler.stop()
         assert not bench.closed
         assert bench.of("circuit")[-1]["unix_second"] - asked < 2
-        assert ["is open; what was measured before" in alarm["action"] for alarm in bench.alarms] == [True]
+        assert ["output off; samples measured before" in alarm["action"] for alarm in bench.alarms] == [True]
         bench.inject("clear")
         status.wait(10)
         wait_until(lambda: bool(cycler.results), 10)  # what was on its way is taken in afterwards
@@ -333,7 +333,7 @@ def test_a_rebooted_unit_gets_its_off_mode_and_limits_back() -> None:
         with pytest.raises(TransportError):
             status.wait(20)
         wait_until(lambda: not bench.closed, 5)
-        assert "may still flow: a trigger model that runs goes on within" in bench.alarms[0]["action"]
+        assert "may still flow: a running trigger model continues within" in bench.alarms[0]["action"]
         unit = bench.instrument.state
         wait_until(
             lambda: bench.call(lambda: unit.settings.source["VOLT"].limit) == pytest.approx(5.25e-3), 5

@@ -91,7 +91,7 @@ def test_a_declared_unit_that_the_gauge_does_not_show_is_refused() -> None:
             clock=bench.clock,
             unit="N",
         )
-        with pytest.raises(InstrumentError, match="shows lbF, the station says N"):
+        with pytest.raises(InstrumentError, match="shows lbF, the station file has N"):
             cell.connect()
 
 

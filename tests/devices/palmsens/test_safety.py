@@ -221,12 +221,12 @@ def test_a_stop_over_a_mute_link_is_an_alarm_after_two_seconds_and_then_takes_an
         assert time.monotonic() - asked < 2.5
         told = {alarm["action"] for alarm in bench.alarms if alarm["kind"] == "circuit"}
         assert told == {
-            "was not seen to open: the instrument does not answer; it may still be closed: open it with "
-            "`labctl off STATION`"
+            "output not verified off: the instrument does not answer; "
+            "the circuit may still be closed: open it with `labctl off STATION`"
         }
         proxy.mute = False
         wait_until(lambda: not bench.closed, 10)
-        wait_until(lambda: bench.alarms[-1]["action"] == "is open after all")
+        wait_until(lambda: bench.alarms[-1]["action"] == "output verified off, later than required")
 
 
 @pytest.mark.slow

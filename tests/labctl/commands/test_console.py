@@ -125,7 +125,7 @@ def test_control_c_opens_the_circuit_and_resume_finishes_the_run(terminal: Termi
     assert terminal.value("session.bench.cell_state()['circuit_closed']") == "False"
     assert terminal.value("RE.state") == "paused"
     assert_one_line(
-        terminal.type("RE(p)"), "a run is paused: RE.resume() goes on, RE.abort() or RE.stop() ends"
+        terminal.type("RE(p)"), "a run is paused: RE.resume() continues it, RE.abort() or RE.stop() ends"
     )
     terminal.type("session.bench.set_speed('max')")
     terminal.type("RE.resume()")

@@ -169,7 +169,7 @@ def test_a_run_is_asked_and_ends_in_order(place: Place) -> None:
     assert done.returncode == 0, done.stdout
     assert opened_after(bench, began) <= OPEN_WITHIN_SECOND
     assert f"process {process.pid} (run " in done.stdout
-    assert "was asked to end, and has let go of the station" in done.stdout
+    assert "was asked to end, and has released the station" in done.stdout
     assert "cycler: output off, read back; " in done.stdout
     process.wait(30)
     run = find_run(place.data, "last")
@@ -196,7 +196,7 @@ def test_who_does_not_answer_is_killed_and_the_instrument_taken_over(place: Plac
     bench = place.in_mid_step(process)
     done, began = off(place)
     assert done.returncode == 0, done.stdout
-    assert f"did not let go within {ANSWER_WITHIN_SECOND:g} s, and was killed" in done.stdout
+    assert f"did not release the station within {ANSWER_WITHIN_SECOND:g} s, and was killed" in done.stdout
     assert process.wait(10) == -signal.SIGKILL
     assert ANSWER_WITHIN_SECOND - 1 < opened_after(bench, began) <= ANSWER_WITHIN_SECOND + OPEN_WITHIN_SECOND
     assert "cycler: output off, read back; " in done.stdout
@@ -216,7 +216,7 @@ def test_current_that_a_killed_run_has_left_on_is_ended_and_counted_later(
     assert done.returncode == 0, done.stdout
     assert circuit(bench) == [True, False]
     parent = find_run(place.data, "last")
-    assert f"run {parent.uid[:8]} was cut off; `labctl resume {parent.uid[:8]}` goes on" in done.stdout
+    assert f"run {parent.uid[:8]} was cut off; `labctl resume {parent.uid[:8]}` continues it" in done.stdout
     assert parent.status == "interrupted"
     stop = place.read().stop or {}
     assert (stop["exit_status"], stop["recovered"], stop["found_running"]) == ("abort", True, True)
@@ -250,7 +250,7 @@ def test_what_could_not_be_done_is_said(place: Place) -> None:
     bench.inject("cycler", "silent", lines=0)
     done, _ = off(place)
     assert done.returncode == 1
-    assert "cycler: NOT seen to be open: socket://127.0.0.1:" in done.stdout
+    assert "cycler: output NOT verified off: socket://127.0.0.1:" in done.stdout
     assert "no answer" in done.stdout
     assert "read back;" not in done.stdout
     bench.inject("cycler", "clear")
@@ -282,7 +282,7 @@ def test_temperature_and_pressure_are_left_as_they_are(tmp_path: Path) -> None:
         before = len(place.bench().record())
         done, _ = off(place)
         assert done.returncode == 0, done.stdout
-        assert "temperature and stack pressure are left as they are" in done.stdout
+        assert "temperature and stack pressure are left unchanged" in done.stdout
         new = place.bench().record()[before:]
         assert [entry for entry in new if entry["kind"] == "setpoint"] == []
     finally:
@@ -333,7 +333,7 @@ def test_a_console_is_asked_and_its_paused_run_gets_its_stop_document(place: Pla
         done, _ = off(place)
         assert done.returncode == 0, done.stdout
         assert f"process {console.pid} (" in done.stdout
-        assert "was asked to end, and has let go of the station" in done.stdout
+        assert "was asked to end, and has released the station" in done.stdout
         console.expect(pexpect.EOF)
     finally:
         console.close(force=True)

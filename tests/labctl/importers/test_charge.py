@@ -257,7 +257,7 @@ def test_a_clock_that_goes_on_from_a_wrong_time_leaves_a_gap() -> None:
     imported = streams_of(rows)
     assert charge_coulomb(imported) == pytest.approx(plain_coulomb(CLEAN["one cadence"]) / 2, rel=0.02)
     assert any("not counted" in notice for notice in rows.notices)
-    assert any("the clock goes back" in notice for notice in rows.notices)
+    assert any("the clock steps back" in notice for notice in rows.notices)
 
 
 def test_readings_without_a_current_for_hours_are_a_pause_too() -> None:

@@ -102,7 +102,7 @@ def test_rows_given_before_are_left_out_wherever_they_stand() -> None:
     rows = rows_of([0, 1, 2, 0, 1, 2, 3], volt=[3, 3.1, NAN, 3, 3.1, NAN, 3.3])
     straighten(rows)
     assert rows.test_time_second.tolist() == [0, 1, 2, 3]
-    assert rows.notices == ["3 row(s) left out, given before, word for word: lines 5 to 7"]
+    assert rows.notices == ["3 row(s) left out, identical to earlier rows: lines 5 to 7"]
 
 
 def test_what_is_no_elapsed_time_is_refused() -> None:

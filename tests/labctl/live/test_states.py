@@ -10,7 +10,7 @@ from bluesky.utils import RunEngineInterrupted
 
 from devices.core.techniques import ConstantCurrent, Sampling
 from labctl.journal.reader import follow
-from labctl.live.model.newest import Pulse
+from labctl.live.model.newest import NewestReader
 from labctl.live.model.run_model import RunModel
 from labctl.live.model.status import State, describe
 from labctl.live.model.watch import state_now
@@ -64,5 +64,5 @@ def states(session: Session) -> tuple[State, State]:
     """The state in the window and that in the list of channels."""
     directory, now = session.journal.run_directory, time.time()
     assert directory is not None
-    listed = state_now(summary_of(directory), Pulse(directory).read(), now)
+    listed = state_now(summary_of(directory), NewestReader(directory).read(), now)
     return describe(shown(session), now_unix_second=now).state, listed

@@ -164,7 +164,7 @@ def test_a_given_number_is_returned_whether_asked_for_in_full_or_in_short(cell):
         ("voltage_min_volt", 4.0, "voltage_min_volt: 4 must lie below voltage_max_volt, 3.68"),
         ("working_electrode", "anode", "working_electrode = 'anode': must be 'composite'"),
         ("id", 7, "id = 7: must be text (put it in quotes)"),
-        ("id", "../../etc", "id = '../../etc': must begin with a letter and hold only letters, digits"),
+        ("id", "../../etc", "id = '../../etc': must begin with a letter and contain only letters, digits"),
         ("coating", "Li3InCl6", "coating = 'Li3InCl6': must be a group of 'field: value' lines"),
         ("sources", {"colour": "measured"}, "sources: 'colour' is no number that this record gives"),
     ],

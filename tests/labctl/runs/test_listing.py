@@ -169,7 +169,7 @@ def test_a_run_is_found_by_uid_prefix_and_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("aa", r"run = 'aa': 2 runs begin so \(aa11, aa22\); give more letters"),
+        ("aa", r"run = 'aa': 2 runs begin with it \(aa11, aa22\); give more of it"),
         ("cc", r"run = 'cc': no such run; 3 runs are there"),
         ("last-3", r"run = 'last-3': only 3 runs are there"),
         ("../../etc", "run = .*a uid or its beginning, `last`, or `last-1`"),

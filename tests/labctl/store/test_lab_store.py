@@ -118,7 +118,7 @@ def test_runs_of_other_stations_are_listed_found_and_read(
     assert "in the store only" in " ".join(listed.split())  # a narrow terminal folds it
     show_run(run.uid[:10], data, as_json=False)
     shown = capsys.readouterr().out
-    assert "gone; read from the document store" in shown
+    assert "removed; read from the document store" in shown
     assert "pressed again" in shown
 
 

@@ -134,7 +134,7 @@ def test_a_resumed_run_that_is_stopped_counts_the_steps_of_the_whole_protocol(op
     wait_until(lambda: in_step(session, "1[1].2"), 60)
     session.RE.stop()
     thread.join(20)
-    assert find_run(session.data_directory, "last").reason.startswith("stopped at step 7 of 10; went on at")
+    assert find_run(session.data_directory, "last").reason.startswith("stopped at step 7 of 10; continued at")
     session.bench.set_speed("max")
     session.RE(resume_measurement(session, ancestry_of("last", session.data_directory)))
     assert find_run(session.data_directory, "last").status == "finished"
@@ -194,7 +194,7 @@ def test_a_paused_run_is_listed_as_paused_and_as_running_when_it_goes_on(open_si
     session.journal.alarm(kind="gap", source="test", value=0.0, limit=0.0, action="none")
     assert find_run(data, "last").status == "paused", "an alarm is no sign of life"
     assert [f.uid for f in list_runs(data, query=RunQuery(status="paused"))] == [find_run(data, "last").uid]
-    with pytest.raises(ConfigurationError, match=r"it is paused, not ended: RE\.resume\(\) goes on"):
+    with pytest.raises(ConfigurationError, match=r"it is paused, not ended: RE\.resume\(\) continues it"):
         ancestry_of("last", data)
     session.bench.set_speed("max")
     goes_on = in_background(session.RE.resume)

@@ -10,7 +10,7 @@ from plans.executor.dry_run import dry_run
 from plans.executor.estimate import scheduled_points
 from plans.protocol.protocol import Gapless, Loop, LoopCondition, Mark, Protocol
 from plans.protocol.rated_steps import CcCv, RatedCurrent
-from plans.protocol.walk import Course
+from plans.protocol.walk import ProtocolWalk
 
 EVERY = Sampling.every(1)
 REST = OpenCircuit(until_time_second=100, sampling=EVERY)
@@ -48,7 +48,7 @@ def result(reason: str, charging_ah: float = 0.0, discharging_ah: float = 0.0) -
 
 
 def paths(protocol: Protocol, results: dict[str, list[StepResult]]) -> list[tuple[str, int]]:
-    progress, seen = Course(protocol).walk(), []
+    progress, seen = ProtocolWalk(protocol).walk(), []
     try:
         visit = next(progress)
         while True:
@@ -115,7 +115,7 @@ CHECK_UPS = Protocol(
 
 def course_of(capacities: list[tuple[float, float]]) -> tuple[int, list[str]]:
     """Cycles made, and the notes, of a cell that gives these charging and discharging capacities (Ah)."""
-    course = Course(CHECK_UPS)
+    course = ProtocolWalk(CHECK_UPS)
     progress, cycles = course.walk(), 0
     visit = next(progress, None)
     while visit is not None:

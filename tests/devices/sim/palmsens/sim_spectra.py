@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from devices.palmsens.methodscript import Value, parse_package
+from devices.palmsens.methodscript import PackageValue, parse_package
 from devices.sim.cell.leads import TwoPole
 from tests.devices.sim.palmsens.sim_host import FINISH, emulated
 
@@ -55,7 +55,7 @@ def output(
     return asyncio.run(scenario())
 
 
-def points(lines: list[str]) -> list[dict[str, Value]]:
+def points(lines: list[str]) -> list[dict[str, PackageValue]]:
     """What the driver's parser makes of the packages."""
     return [{v.kind: v for v in parse_package(line)} for line in lines if line.startswith("P")]
 

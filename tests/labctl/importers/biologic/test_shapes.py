@@ -97,7 +97,7 @@ def test_an_open_circuit_file_without_heading_and_current_is_a_rest(tmp_path: Pa
 def test_a_technique_without_a_name_of_ours_is_read_by_its_columns(tmp_path: Path) -> None:
     rows = read_mpt(mpt(tmp_path, "Battery Capacity Determination", SAMPLES, cycle(3, 4, 5), kind="BT-Lab"))
     assert rows.technique == "battery-capacity-determination"
-    assert any("none that labctl knows" in notice for notice in rows.notices)
+    assert any("is not supported" in notice for notice in rows.notices)
 
 
 def test_columns_behind_one_without_a_name_have_no_data(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from PySide6 import QtCore, QtGui
 
 from labctl.journal.format import segments
 from labctl.journal.writer import Journal
-from labctl.live.model.newest import Pulse, Reading
+from labctl.live.model.newest import ChannelReading, NewestReader
 from labctl.live.model.watch import Listing, Lookout, channel_rows, state_now
 from labctl.live.panels.channels import ChannelPanel, sparkline
 from labctl.live.theme import DARK
 from labctl.runs.listing import summary_of
 
 
-def rows_of(run: Any, reading: Reading) -> np.ndarray:
+def rows_of(run: Any, reading: ChannelReading) -> np.ndarray:
     """Numbers of the run's rows that a reading holds; they must be the run's own."""
     rows = np.searchsorted(run.time, reading.times_second)
     np.testing.assert_array_equal(run.time[rows], reading.times_second)
@@ -34,7 +34,7 @@ def test_a_pulse_reads_the_end_of_a_long_journal_and_true_rows_only(
     run = make_rate_test()
     directory = write_run(tmp_path, run.documents())
     assert segments(directory)[0].stat().st_size > 4 * 256 * 1024
-    reading = Pulse(directory).read()
+    reading = NewestReader(directory).read()
     rows = rows_of(run, reading)
     assert rows[0] > len(run.time) / 2
     assert rows[-1] == len(run.time) - 1
@@ -50,7 +50,7 @@ def test_a_pulse_goes_on_where_it_was(tmp_path: Path, make_gitt: Any) -> None:
     for name, doc in documents[:5]:
         journal(name, doc)
     assert journal.run_directory is not None
-    pulse = Pulse(journal.run_directory)
+    pulse = NewestReader(journal.run_directory)
     before = rows_of(run, pulse.read())
     for name, doc in documents[5:-1]:
         journal(name, doc)
@@ -77,7 +77,7 @@ def test_missing_readings_pauses_and_trips_are_told(tmp_path: Path, make_gitt: A
             "event", when | {"descriptor": f"d-{stream}", "data": data, "timestamps": dict.fromkeys(data, 0)}
         )
     assert journal.run_directory is not None
-    reading = Pulse(journal.run_directory).read()
+    reading = NewestReader(journal.run_directory).read()
     journal.close()
     assert np.isnan(reading.volts[-3:]).all()
     assert reading.paused
@@ -102,7 +102,7 @@ def test_a_running_channel_tells_silence_and_pause(
         journal(name, doc)
     assert journal.run_directory is not None
     run = summary_of(journal.run_directory)
-    reading = replace(Reading(last_data_unix_second=1000.0), **changes)
+    reading = replace(ChannelReading(last_data_unix_second=1000.0), **changes)
     assert state_now(run, reading, 1000.0 + age) == state
     journal.close()
     assert state_now(summary_of(run.directory), reading, 1000.0 + age) == "interrupted"
@@ -143,17 +143,17 @@ def test_what_is_added_is_seen_at_the_next_look(tmp_path: Path, make_gitt: Any, 
 def test_the_sparkline_fills_its_box_and_breaks_where_there_is_no_reading() -> None:
     box = QtCore.QRectF(10, 20, 100, 30)
     nan = float("nan")
-    path = sparkline(Reading(times_second=(0.0, 1.0, 2.0, 4.0), volts=(3.0, 3.5, nan, 4.0)), box)
+    path = sparkline(ChannelReading(times_second=(0.0, 1.0, 2.0, 4.0), volts=(3.0, 3.5, nan, 4.0)), box)
     points = [path.elementAt(n) for n in range(path.elementCount())]
     assert [(point.x, point.y) for point in points] == [(10, 50), (35, 35), (110, 20)]
     assert [point.isMoveTo() for point in points] == [True, False, True]
-    assert sparkline(Reading(times_second=(0.0,), volts=(3.0,)), box).isEmpty()
+    assert sparkline(ChannelReading(times_second=(0.0,), volts=(3.0,)), box).isEmpty()
 
 
 def test_noise_looks_like_noise_in_a_sparkline() -> None:
     box = QtCore.QRectF(0, 0, 100, 30)
     volts = tuple(3.0 + 20e-6 * (number % 2) for number in range(50))
-    path = sparkline(Reading(times_second=tuple(map(float, range(50))), volts=volts), box)
+    path = sparkline(ChannelReading(times_second=tuple(map(float, range(50))), volts=volts), box)
     assert path.boundingRect().height() < 1
 
 

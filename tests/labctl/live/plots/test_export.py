@@ -15,7 +15,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from labctl.documents import tables
 from labctl.errors import LabctlError
 from labctl.journal.reader import follow
-from labctl.live.plots.export import Identity, write_csv, write_png, write_svg
+from labctl.live.plots.export import ExportCaption, write_csv, write_png, write_svg
 from labctl.live.theme import DARK, LIGHT
 from labctl.live.window.controller import FollowController
 from labctl.live.window.live_window import LiveWindow
@@ -24,7 +24,7 @@ from tests.helpers import until
 
 KEY = QtCore.Qt.Key
 CONTROL = QtCore.Qt.KeyboardModifier.ControlModifier
-WHO = Identity("gitt · lic-ncm-1 · run 1234abcd", "lic-ncm-1__gitt")
+WHO = ExportCaption("gitt · lic-ncm-1 · run 1234abcd", "lic-ncm-1__gitt")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from PySide6 import QtCore
 
 from labctl.live.replay.controls import Player, speed_text
-from labctl.live.replay.playback import Replay, ReplayClock, paced, read_outline
+from labctl.live.replay.playback import Playback, ReplayClock, paced, read_outline
 from labctl.live.theme import DARK
 from labctl.live.window.live_window import LiveWindow
 from tests.helpers import in_background, until, wait_until
@@ -29,7 +29,7 @@ def play(qtbot: Any) -> Iterator[Callable[..., Player]]:
     def opened(run: Any, speed: float | None) -> Player:
         window = LiveWindow(DARK, with_channels=False)
         qtbot.addWidget(window)
-        player = Player(window, Replay(run.documents, speed, "replay"))
+        player = Player(window, Playback(run.documents, speed, "replay"))
         players.append(player)
         window.resize(1280, 720)
         window.show()

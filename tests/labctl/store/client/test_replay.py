@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from labctl.live.model.feed import Feed
-from labctl.live.replay.playback import Replay
+from labctl.live.replay.playback import Playback
 from labctl.store.client.store import Store
 from tests.helpers import wait_until
 
@@ -51,7 +51,7 @@ def test_a_replay_of_a_running_run_goes_on_with_what_comes(
     def live(halt: threading.Event) -> Any:
         return read(live=True, halt=halt)
 
-    replay = Replay(read, speed, "test", live)
+    replay = Playback(read, speed, "test", live)
     feed = replay.feed()
     shown = Shown(feed)
     try:

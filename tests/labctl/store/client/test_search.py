@@ -136,7 +136,7 @@ def test_without_the_store_it_is_said_what_may_be_missing(
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "catalogue.db").write_bytes(b"")
     show_runs(tmp_path, limit=5, as_json=False)
-    assert "runs whose journals are gone are not listed" in capsys.readouterr().out
+    assert "runs whose journals were removed are not listed" in capsys.readouterr().out
 
 
 def test_stopped_and_aborted_runs_are_told_apart_in_tiled_too(served: Store) -> None:

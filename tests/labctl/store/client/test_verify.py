@@ -100,7 +100,7 @@ def test_rows_that_tiled_lacks_are_missing_once_the_run_has_ended(served: Store,
     found = verify_run(served, run.uid)
     [difference] = found.differences  # what no reader can rely on is damage, and not in Tiled either
     assert difference.startswith("journal damaged")
-    assert difference.endswith("column voltage_volt: its values are not what its descriptor says")
+    assert difference.endswith("column voltage_volt: its values do not match its descriptor")
     assert found.rows == {"timeseries": 15}
     [letter] = served.refused(run.uid)
     assert letter.reason.startswith("column voltage_volt")
