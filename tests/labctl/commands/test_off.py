@@ -38,7 +38,8 @@ DEAF = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-from labctl.records.station import load_cell, load_station
+from labctl.records.cell import load_cell
+from labctl.records.station import load_station
 from labctl.plugins import load_executor
 from labctl.session import open_session
 station, cell, protocol, data = map(Path, sys.argv[1:])
