@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import fields
 from math import isfinite, nan, pi
-from typing import Any
+from typing import Any, TypeVar
 
 from ophyd import Component, Device
 from ophyd.status import DeviceStatus
@@ -23,6 +23,7 @@ from labctl.errors import ConfigurationError, DeviceError, ProtocolError
 from labctl.records.limits import Limits
 from labctl.schema import ENVIRONMENT
 
+T = TypeVar("T")
 _COLUMN = {spec.name: spec for spec in ENVIRONMENT}
 
 
@@ -278,13 +279,13 @@ def _options(name: str, settings: PressureOptions | Mapping[str, float] | None) 
         ) from error
 
 
-def _when_all_done(futures: list[Future[Any]], then: Callable[[], None]) -> None:
+def _when_all_done(futures: list[Future[T]], then: Callable[[], None]) -> None:
     """Call `then` once, after the last of `futures`."""
     left = set(futures)
     if not left:
         then()
 
-    def done(future: Future[Any]) -> None:
+    def done(future: Future[T]) -> None:
         left.discard(future)
         if not left:
             then()
