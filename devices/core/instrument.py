@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from math import nan
-from typing import Any
+from typing import Any, TypeVar
 
 from ophyd import Device
 from ophyd.status import DeviceStatus
@@ -24,7 +24,7 @@ class AlarmLatch:
         report: takes kind, value, limit and action.
     """
 
-    def __init__(self, report: Callable[..., Any]) -> None:
+    def __init__(self, report: Callable[..., object]) -> None:
         self._report = report
         self._active: set[str] = set()
 
@@ -51,10 +51,11 @@ class AlarmLatch:
 
 logger = logging.getLogger(__name__)
 AlarmHandler = Callable[..., None]
+T = TypeVar("T")
 _LEAVE_SECOND = 10.0  # how long a reader thread that hangs on a dead link may take to let go of it
 
 
-def log_alarm(**alarm: Any) -> None:
+def log_alarm(**alarm: object) -> None:
     """Where alarms go that nobody else takes."""
     logger.error("alarm outside a session: %s", alarm)
 
@@ -149,11 +150,11 @@ class Instrument(Device):
         """To whoever takes alarms now: kind, source, value, limit, action."""
         self.on_alarm(**alarm)
 
-    def _status_of(self, future: Future[Any]) -> DeviceStatus:
+    def _status_of(self, future: Future[T]) -> DeviceStatus:
         """A status that ends as `future` does."""
         status = DeviceStatus(self, call_stop_on_failure=False)
 
-        def settle(done: Future[Any]) -> None:
+        def settle(done: Future[T]) -> None:
             error = done.exception()
             if error is None:
                 status.set_finished()

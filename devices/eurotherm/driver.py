@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from math import isfinite, nan
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ophyd import Component
 from ophyd.status import DeviceStatus
@@ -136,6 +136,7 @@ class EurothermReadings(PolledInstrument[ControllerReading]):
 
 
 T = TypeVar("T")
+P = ParamSpec("P")
 STOP_WITHIN_SECOND = 2.0
 _LOOKS_PER_DWELL, _FAR_SECOND = 20, 15.0  # steps in which the clock is slept on, near and far from the target
 _SILENT_PERIODS, _SILENT_AWAKE_SECOND = 3.0, 2.0
@@ -295,12 +296,12 @@ class Eurotherm3200(EurothermReadings):
         if tracked is not None:
             self._change(self._controller.go_to, tracked)
 
-    def _change(self, action: Callable[..., T], *arguments: Any) -> T:
+    def _change(self, action: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Write to the instrument, over a link that is opened again if need be."""
         if not self._link_open:
             self._reopen()
         try:
-            return action(*arguments)
+            return action(*arguments, **options)
         finally:
             self.eeprom_writes.put(self._controller.eeprom_writes)
 
@@ -332,7 +333,7 @@ class Eurotherm3200(EurothermReadings):
         here = reading.temperature_celsius if reading is not None else nan
         return abs(target_celsius - here) if isfinite(here) else abs(target_celsius)
 
-    def _wait_briefly(self, future: Future[Any], trouble: str) -> None:
+    def _wait_briefly(self, future: Future[T], trouble: str) -> None:
         try:
             HOST.result_within(future, STOP_WITHIN_SECOND)
         except (DeviceError, FutureTimeoutError) as error:

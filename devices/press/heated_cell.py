@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import fields
 from math import isfinite, nan, pi
-from typing import Any
+from typing import Any, TypeVar
 
 from ophyd import Component, Device
 from ophyd.status import DeviceStatus
@@ -29,6 +29,8 @@ from labctl.schema import (
     TEMPERATURE,
     TEMPERATURE_SETPOINT,
 )
+
+T = TypeVar("T")
 
 
 class HeatedPressureCell(Device):
@@ -281,13 +283,13 @@ def _options(name: str, settings: PressureOptions | Mapping[str, float] | None) 
         ) from error
 
 
-def _when_all_done(futures: list[Future[Any]], then: Callable[[], None]) -> None:
+def _when_all_done(futures: list[Future[T]], then: Callable[[], None]) -> None:
     """Call `then` once, after the last of `futures`."""
     left = set(futures)
     if not left:
         then()
 
-    def done(future: Future[Any]) -> None:
+    def done(future: Future[T]) -> None:
         left.discard(future)
         if not left:
             then()
