@@ -52,6 +52,15 @@ def first_document(directory: Path) -> dict[str, Any]:
     return {"time": file_time, "plan_name": "(start document damaged)"} if line else {}
 
 
+def require_readable_run(directory: Path) -> None:
+    """Go on only with a run that this labctl can read.
+
+    Raises:
+        NewerFormatError: Only a newer one can.
+    """
+    require_readable("journal", first_document(directory).get(START_FIELD), str(directory))
+
+
 def stop_document(directory: Path) -> dict[str, Any] | None:
     """The stop document, if the journal's last whole line is one."""
     line = next(_lines_backwards(segments(directory)[-1]), b"")

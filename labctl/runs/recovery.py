@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from labctl.errors import JournalError, NewerFormatError
-from labctl.formats import START_FIELD, require_readable
 from labctl.journal.format import LOCK_NAME, encode, segments
-from labctl.journal.reader import first_document, follow
+from labctl.journal.reader import follow, require_readable_run
 from labctl.platform import FileLock, open_regular, open_to_append, sync
 from labctl.runs.directory import run_directories
 
@@ -80,7 +79,7 @@ def recover_run(directory: Path, reason: str, found: Mapping[str, Any] | None = 
     try:
         if ends_with_stop(directory) or not lock.acquire():
             return None
-        require_readable("journal", first_document(directory).get(START_FIELD), str(directory))
+        require_readable_run(directory)
         _end_line(segments(directory)[-1])
         uid, counts, stopped = _count(directory)
         if stopped or uid is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from labctl.documents import columns_of, no_stream
 from labctl.errors import ConfigurationError, StoreError
-from labctl.journal.reader import follow
+from labctl.journal.reader import follow, require_readable_run
 from labctl.runs.directory import run_directories, run_names
 from labctl.runs.listing import find_run, list_runs, summary_of
 from labctl.runs.query import RunQuery
@@ -233,8 +233,11 @@ class Store:
 
         Raises:
             ConfigurationError: No such run.
+            NewerFormatError: Only a newer labctl can read, and ship, the run.
         """
         uid = self.resolve(uid)
+        if (journal := self.journal_directory(uid)) is not None:
+            require_readable_run(journal)
         deadline = time.monotonic() + timeout_second
         while not self._is_shipped(uid):
             if time.monotonic() > deadline:

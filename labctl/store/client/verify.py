@@ -13,7 +13,7 @@ import numpy as np
 from labctl.documents import Rows, rows_of
 from labctl.errors import ConfigurationError
 from labctl.journal.format import Damage
-from labctl.journal.reader import follow
+from labctl.journal.reader import follow, require_readable_run
 from labctl.runs.listing import summary_of
 from labctl.store.client.store import Store
 
@@ -80,6 +80,7 @@ def verify_run(store: Store, reference: str) -> Verification:
 
     Raises:
         ConfigurationError: No such run, or its journal is not there.
+        NewerFormatError: Only a newer labctl can read the run.
         StoreError: The run is not in Tiled at all, or Tiled does not answer.
     """
     uid = store.resolve(reference)
@@ -88,6 +89,7 @@ def verify_run(store: Store, reference: str) -> Verification:
         raise ConfigurationError(
             str(store.data_directory), "run", uid, "its journal is not there; nothing to compare Tiled with"
         )
+    require_readable_run(directory)
     comparison = _Comparison(is_running=summary_of(directory).has_writer)
     comparison.run(_journal(directory, comparison.differ), store.documents(uid, "tiled"))
     return Verification(uid, comparison.equal, comparison.waiting, tuple(comparison.differences))
