@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from labctl.bdf import SAMPLE_ORDER, TERMS
-from labctl.documents import RunTables, tables
+from labctl.documents import RunTables, page_of, tables
 from labctl.errors import JournalError
 from labctl.export.environment import EnvironmentReadings
 from labctl.store.arrow import new_rows, schema_of, table_of
@@ -93,9 +93,9 @@ class RunContent:
         for name, doc in self.documents():
             if name == "descriptor" and doc.get("name") == SAMPLES:
                 schemas[doc["uid"]] = schema_of(doc)[0]
-            elif name in ("event", "event_page") and doc["descriptor"] in schemas:
+            elif (rows := page_of(name, doc)) is not None and rows.descriptor in schemas:
                 try:
-                    page = table_of(name, doc, schemas[doc["descriptor"]])
+                    page = table_of(rows, schemas[rows.descriptor])
                 except ValueError as error:
                     raise JournalError(f"run {self.uid}: stream {SAMPLES}: {error}") from None
                 fresh = new_rows(page, seen)
@@ -133,8 +133,8 @@ def read_content(documents: Documents) -> RunContent:
                 if doc.get("name") == SAMPLES:
                     sample_uids.add(doc["uid"])
                     continue
-            if name in ("event", "event_page") and doc["descriptor"] in sample_uids:
-                numbers = doc["seq_num"] if name == "event_page" else [doc["seq_num"]]
+            if (page := page_of(name, doc)) is not None and page.descriptor in sample_uids:
+                numbers = page.seq_num
                 count += sum(number > seen for number in numbers)  # a rewound plan repeats its numbers
                 seen = max([seen, *numbers])
                 continue

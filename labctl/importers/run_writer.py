@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labctl.bdf import TERMS
+from labctl.documents import PAGE
 from labctl.errors import LabctlError
 from labctl.importers.streams import ImportedStreams, Stream
 from labctl.journal.writer import Journal
@@ -82,7 +83,7 @@ def _write(scratch: Path, start: dict[str, Any], imported: ImportedStreams) -> P
         for writer in writers:
             journal("descriptor", writer.descriptor)
         for page in _in_order_of_time(writers):
-            journal("event_page", page)
+            journal(PAGE, page)
         for gap in imported.gaps:
             now[0] = gap.test_time_second
             file = start["imported"]["file"]

@@ -123,6 +123,11 @@ def _culprit(value: Any, path: str = "") -> str:
     return ""
 
 
+def is_rows(line: bytes) -> bool:
+    """Whether a line holds an event or event page, told from how it begins; it may be damaged."""
+    return line.startswith(b'{"name":"event')
+
+
 def decode(line: bytes) -> dict[str, Any]:
     """The object of one line (without its newline), crc included.
 

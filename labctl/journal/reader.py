@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from labctl.documents import last_row
+from labctl.documents import Page, page_of
 from labctl.errors import NewerFormatError
 from labctl.formats import START_FIELD, is_newer, require_readable
 from labctl.journal.document_checks import DocumentCheck, without_nonsense
@@ -20,6 +20,7 @@ from labctl.journal.format import (
     Damage,
     NanRestorer,
     decode,
+    is_rows,
     segment_name,
     segments,
 )
@@ -81,11 +82,10 @@ def count_points(directory: Path) -> int:
         return 0
     for path in reversed(segments(directory)):
         for line in _lines_backwards(path):
-            if line.startswith(b'{"name":"event') and any(uid in line for uid in descriptors):
+            if is_rows(line) and any(uid in line for uid in descriptors):
                 try:
-                    numbers = decode(line)["doc"]["seq_num"]
-                    return int(max(numbers, default=0) if isinstance(numbers, list) else numbers)
-                except (ValueError, KeyError, TypeError, OverflowError):
+                    return _page(line).highest_seq_num
+                except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
                     continue
     return 0
 
@@ -97,7 +97,7 @@ def last_step(directory: Path) -> dict[str, Any] | None:
     """
     for path in reversed(segments(directory)):
         for line in _lines_backwards(path):
-            if line.startswith(b'{"name":"event') and b'"protocol_step":' in line and (row := _row(line)):
+            if is_rows(line) and b'"protocol_step":' in line and (row := _row(line)):
                 return row
     return None
 
@@ -111,12 +111,24 @@ def is_paused(directory: Path) -> bool:
 
 
 def _row(line: bytes) -> dict[str, Any]:
-    """The (last) row of an event or event page; empty where it is none, or damaged."""
+    """The (last) row of a line; empty where it holds none, or is damaged."""
     try:
-        record = decode(line)
-        return dict(last_row(record["doc"])) if record["name"].startswith("event") else {}
+        return dict(_page(line).last_row)
     except (ValueError, KeyError, AttributeError, TypeError):
         return {}
+
+
+def _page(line: bytes) -> Page:
+    """The rows of a line.
+
+    Raises:
+        ValueError: It is damaged, or holds none.
+    """
+    record = decode(line)
+    page = page_of(record["name"], record["doc"])
+    if page is None:
+        raise ValueError(f"a {record['name']} document holds no rows")
+    return page
 
 
 def _point_descriptors(directory: Path) -> list[bytes]:

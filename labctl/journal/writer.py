@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labctl.documents import last_row
+from labctl.documents import Page
 from labctl.errors import JournalError
 from labctl.formats import FORMAT_NUMBER, START_FIELD
 from labctl.journal.format import LOCK_NAME, Damage, encode, is_uid, segment_name
@@ -279,7 +279,7 @@ class Journal:
                 check_names(doc)
             self._write(name, self._line(name, doc))
             if self._at_once(name, doc):
-                self._last_step = dict(last_row(doc))
+                self._last_step = dict(Page(name, doc).last_row)
                 self._sync()
             self._raise_failure()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from labctl.documents import last_row, last_time
+from labctl.documents import Page, page_of
 from labctl.units import duration_text
 
 _MIN_STEPS_TO_JUDGE = 8  # fewer finished steps say nothing about the rest of the protocol
@@ -50,7 +50,8 @@ class Progress:
         self.duration_second = _positive(estimate.get("duration_second"))
         steps = _positive(estimate.get("steps"))
         self.steps_total = None if steps is None else int(steps)
-        self.start_unix_second = last_time(start)
+        began = start.get("time")
+        self.start_unix_second = float(began) if isinstance(began, int | float) else None
         self.unix_second = self.start_unix_second
         self.test_time_second = 0.0
         self.step_count, self.cycle_count, self.step_type = 0, 0, ""
@@ -68,15 +69,12 @@ class Progress:
             self._streams[str(doc.get("uid"))] = str(doc.get("name"))
         elif name == "stop":
             self.exit_status = str(doc.get("exit_status", "success"))
-        elif name in ("event", "event_page"):
-            stream = self._streams.get(str(doc.get("descriptor")))
+        elif (page := page_of(name, doc)) is not None:
+            stream = self._streams.get(page.descriptor)
             if stream == "timeseries":
-                self._take_sample(doc)
+                self.take_sample(page.last_row, page.last_time)
             elif stream == "steps":
-                self._take_steps(doc)
-
-    def _take_sample(self, doc: Mapping[str, Any]) -> None:
-        self.take_sample(last_row(doc), last_time(doc))
+                self.take_steps(page)
 
     def take_sample(self, row: Mapping[str, Any], unix_second: float | None) -> None:
         """Take the newest row of `timeseries` and its wall time, from one who has them at hand."""
@@ -85,15 +83,14 @@ class Progress:
         self.cycle_count = int(row.get("cycle_count", self.cycle_count))
         self.step_type = str(row.get("step_type", self.step_type))
 
-    def _take_steps(self, doc: Mapping[str, Any]) -> None:
-        data = doc.get("data", {})
-        names = data.get("protocol_step", len(self._done))
+    def take_steps(self, page: Page) -> None:
+        """Take rows of `steps`."""
         # A step that was interrupted and continued has two rows, but one protocol_step.
-        self._done.update(names if isinstance(names, list) else [names])
-        end = last_row(doc).get("end_test_time_second")
+        self._done.update(page.column("protocol_step") or [len(self._done)])
+        end = page.last_row.get("end_test_time_second")
         if isinstance(end, int | float) and isfinite(end):
             self._end_of_last_step_second = max(self._end_of_last_step_second, float(end))
-        self._advance(end, last_time(doc))
+        self._advance(end, page.last_time)
 
     def _advance(self, test_time_second: Any, unix_second: float | None) -> None:
         if isinstance(test_time_second, int | float) and isfinite(test_time_second):

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from labctl.documents import page_of
 from labctl.errors import JournalError, NewerFormatError
 from labctl.journal.format import LOCK_NAME, encode, segments
 from labctl.journal.reader import follow, require_readable_run
@@ -125,9 +124,9 @@ def _count(directory: Path) -> tuple[str | None, dict[str, int], bool]:
             elif name == "descriptor":
                 streams[doc["uid"]] = doc["name"]
                 counts.setdefault(doc["name"], 0)
-            elif name in ("event", "event_page"):
-                stream = streams[doc["descriptor"]]
-                counts[stream] = max(counts[stream], int(np.max(doc["seq_num"], initial=0)))
+            elif (page := page_of(name, doc)) is not None:
+                stream = streams[page.descriptor]
+                counts[stream] = max(counts[stream], page.highest_seq_num)
     return uid, counts, False
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from labctl.documents import Page
 from labctl.schema import RESERVED, why_no_column
 
 _OF_DTYPE = {"number": pa.float64(), "integer": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
@@ -56,18 +58,17 @@ def arrow_type(description: dict[str, Any]) -> pa.DataType | None:
     return _OF_DTYPE.get(description.get("dtype", ""))
 
 
-def table_of(name: str, doc: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    """The rows of an event or event page.
+def table_of(page: Page, schema: pa.Schema) -> pa.Table:
+    """The rows of a page.
 
     Raises:
         ValueError: A column is missing, has another length or another type than its descriptor says.
     """
-    single = name == "event"
-    arrays = []
+    arrays, data, stamps = [], page.data, page.timestamps
     for field in schema:
-        values = _values(field.name, doc)
+        values = _values(field.name, page, data, stamps)
         try:
-            arrays.append(_array([values] if single else values, field.type))
+            arrays.append(_array(values, field.type))
         except (pa.ArrowException, TypeError, OverflowError, ValueError) as error:
             raise ValueError(f"column {field.name}: {error}") from error
     try:
@@ -76,7 +77,7 @@ def table_of(name: str, doc: dict[str, Any], schema: pa.Schema) -> pa.Table:
         raise ValueError(str(error)) from error
 
 
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     # The type is inferred first: asked for integers, Arrow would cut 2.5 to 2 without a word.
     array = pa.array(values)
     if not any(fits(array.type) for fits in _FITS[kind]):
@@ -86,15 +87,15 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     return array.cast(kind)
 
 
-def _values(column: str, doc: dict[str, Any]) -> Any:
+def _values(column: str, page: Page, data: Mapping[str, Any], stamps: Mapping[str, Any]) -> Sequence[Any]:
     if column in RESERVED:
-        return doc[column]
-    stamp = column.startswith("ts_") and column not in doc["data"]
-    part, key = ("timestamps", column.removeprefix("ts_")) if stamp else ("data", column)
-    try:
-        return doc[part][key]
-    except KeyError:
-        raise ValueError(f"column {column}: missing in the {part} of the document") from None
+        return page.seq_num if column == "seq_num" else page.time
+    stamp = column.startswith("ts_") and column not in data
+    part, key = (stamps, column.removeprefix("ts_")) if stamp else (data, column)
+    if key not in part:
+        where = "timestamps" if stamp else "data"
+        raise ValueError(f"column {column}: missing in the {where} of the document")
+    return part[key]
 
 
 def new_rows(table: pa.Table, after: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from labctl.documents import row_count
 from labctl.errors import StoreError
 from labctl.journal.format import Damage
 from labctl.journal.reader import follow
@@ -109,8 +110,7 @@ class JournalSource:
 
 
 def _weight(document: Document) -> int:
-    numbers = document[1].get("seq_num")
-    return _WEIGHT_OF_DOCUMENT + (len(numbers) if isinstance(numbers, list) else 0)
+    return _WEIGHT_OF_DOCUMENT + row_count(*document)
 
 
 def documents_of(data_directory: Path, run: RunSummary) -> Iterator[Document]:

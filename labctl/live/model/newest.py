@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from labctl.documents import last_time
+from labctl.documents import Page, page_of
 from labctl.journal.reader import Tail
 from labctl.live.model.decimation import telling_rows
 
@@ -68,17 +68,15 @@ class NewestReader:
     def read(self) -> ChannelReading:
         """What the journal says now."""
         for name, doc in self._tail.available():
-            if name in ("event", "event_page"):
-                self._take(doc)
+            if (page := page_of(name, doc)) is not None:
+                self._take(page)
         self._tail.close()
         return self._reading
 
-    def _take(self, doc: Mapping[str, Any]) -> None:
-        data, count = doc["data"], doc.get("seq_num")
-        if not isinstance(count, list):
-            data = {key: [value] for key, value in data.items()}
+    def _take(self, page: Page) -> None:
+        data = page.data
         if "voltage_volt" in data and "step_time_second" in data:
-            self._take_samples(data, last_time(doc))
+            self._take_samples(data, page.last_time)
         elif data.get("interruption"):
             self._reading = replace(self._reading, paused=data["interruption"][-1] == "pause")
         elif "action" in data and "kind" in data:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from labctl.analysis.cycling.cycles import CycleAccumulator, active_mass_kg
-from labctl.documents import Columns, Gather, last_row, last_time
+from labctl.documents import Columns, Gather, Page, page_of
 from labctl.live.model import spectra
 from labctl.live.model.charge import ChargeCounter, HalfCycles
 from labctl.live.model.decimation import Thinned
@@ -156,8 +156,8 @@ class RunModel(RunIdentity):
     def feed(self, name: str, doc: dict[str, Any]) -> None:
         """Take the next document."""
         self.version += 1
-        if name in ("event", "event_page"):
-            self._take_rows(name, doc)
+        if (page := page_of(name, doc)) is not None:
+            self._take_rows(page)
             return
         self.progress.feed(name, doc)
         if name == "start":
@@ -170,37 +170,37 @@ class RunModel(RunIdentity):
             if doc.get("exit_status") == "success":
                 self.cycles.finish()
 
-    def _take_rows(self, name: str, doc: dict[str, Any]) -> None:
-        stream = self._streams.get(str(doc.get("descriptor")), "")
-        row = last_row(doc)
+    def _take_rows(self, page: Page) -> None:
+        stream = self._streams.get(page.descriptor, "")
+        row = page.last_row
         if not row:
             return
         self.last[stream] = row
         if stream == "timeseries":
-            self._take_samples(doc, row)
+            self._take_samples(page, row)
         elif stream == "impedance":
-            self._arrived(last_time(doc))
+            self._arrived(page.last_time)
             if row.get("spectrum_count") != self._newest_spectrum:
                 self._newest_spectrum = row.get("spectrum_count")
                 self.settle()  # it began at the charge that the samples so far come to
-            _gather(self._points, doc)
+            self._points.add(page)
         elif stream == "environment":
-            self._take_environment(doc, row)
+            self._take_environment(page.data, row)
         elif stream == "steps":
-            self.progress.feed(name, doc)
-            self._finished_steps.extend(rows_of(doc))
+            self.progress.take_steps(page)
+            self._finished_steps.extend(page.rows)
             if len(self._finished_steps) > _MOST_STEPS:
                 self.settle()
         elif stream == "alarms":
-            self._take_alarms(doc)
+            self._take_alarms(page)
         elif stream == "interruptions":
             self.paused = row.get("interruption") == "pause"
 
-    def _take_samples(self, doc: dict[str, Any], row: Mapping[str, Any]) -> None:
-        when = last_time(doc)
+    def _take_samples(self, page: Page, row: Mapping[str, Any]) -> None:
+        when = page.last_time
         self.progress.take_sample(row, when)
-        self._remember_steps(doc, row)
-        _gather(self._samples, doc)
+        self._remember_steps(page, row)
+        self._samples.add(page)
         if len(self._samples) > _MOST_GATHERED:
             self.settle()
         self._arrived(when)
@@ -212,27 +212,23 @@ class RunModel(RunIdentity):
             self._gaps.append(when - self.last_data_unix_second)
         self.last_data_unix_second = when
 
-    def _remember_steps(self, doc: dict[str, Any], row: Mapping[str, Any]) -> None:
+    def _remember_steps(self, page: Page, row: Mapping[str, Any]) -> None:
         """Keep the types of the steps that the rows belong to; most pages lie within one step."""
-        counts, types = doc["data"].get("step_count", 0), doc["data"].get("step_type", "")
-        newest = row.get("step_count", 0)
-        if not isinstance(counts, list):
+        counts, newest = page.column("step_count"), row.get("step_count", 0)
+        if counts is None:
             self._step_types[int(newest)] = str(row.get("step_type", ""))
         elif not (counts[0] in self._step_types and newest in self._step_types):
-            self._step_types.update(zip(counts, types, strict=False))
+            self._step_types.update(zip(counts, page.column("step_type") or (), strict=False))
 
-    def _take_environment(self, doc: dict[str, Any], row: Mapping[str, Any]) -> None:
-        data = doc["data"]
-        if not isinstance(doc.get("seq_num"), list):
-            data = {key: [value] for key, value in data.items()}
+    def _take_environment(self, data: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         self.environment.add(data.get("test_time_second", []), data)
         second, celsius = row.get("test_time_second", nan), row.get(ENVIRONMENT[0], nan)
         self.pulses.take_temperature(float(second), float(celsius))
 
-    def _take_alarms(self, doc: dict[str, Any]) -> None:
-        for row in rows_of(doc):
+    def _take_alarms(self, page: Page) -> None:
+        for when, row in zip(page.time, page.rows, strict=True):
             self.alarms += 1
-            self.alarm_rows.append({"time": last_time(doc), **row})
+            self.alarm_rows.append({"time": when, **row})
             kind = str(row.get("kind", ""))
             if kind.startswith("trip"):
                 self.tripped = True
@@ -309,14 +305,6 @@ class RunModel(RunIdentity):
         return self._charge.net_ah
 
 
-def _gather(gather: Gather, doc: Mapping[str, Any]) -> None:
-    numbers = doc.get("seq_num")
-    if isinstance(numbers, list):
-        gather.add_page(doc["data"], len(numbers))
-    else:
-        gather.add_row(doc["data"])
-
-
 def _in_order(columns: Columns, latest_second: float) -> Columns:
     """Rows with a time, which never goes back."""
     time = columns["test_time_second"]
@@ -336,11 +324,3 @@ def _breaks(columns: Columns, before: tuple[float, int]) -> list[float]:
     step = np.append(before[1], columns["step_count"])
     left_out = (np.diff(step) > 1) | (np.diff(time) > _LONG_SILENCE_SECOND)
     return time[:-1][left_out & (np.diff(step) != 0) & np.isfinite(time[:-1])].tolist()
-
-
-def rows_of(doc: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an event or an event page."""
-    data = doc["data"]
-    if not isinstance(doc.get("seq_num"), list):
-        return [dict(data)]
-    return [dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True)]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from labctl.documents import Page, page_of
 from labctl.live.model.feed import Document, Feed
 
 _TICK_SECOND = 0.05  # rows that are due within one tick of wall time are let go together
@@ -121,8 +122,9 @@ def paced(documents: Iterable[Document], clock: ReplayClock, halt: threading.Eve
         halt: Ends the iteration when set.
     """
     for name, doc in documents:
-        times = _times(name, doc)
-        if times is None:
+        page = page_of(name, doc)
+        times = None if page is None else _times(page)
+        if page is None or times is None:
             yield name, doc
             continue
         first = 0
@@ -130,28 +132,17 @@ def paced(documents: Iterable[Document], clock: ReplayClock, halt: threading.Eve
             count = clock.wait_for(times[first:], halt)
             if not count:
                 return
-            yield name, _cut(doc, first, first + count)
+            yield page.between(first, first + count) if count < len(times) else (name, doc)
             first += count
 
 
-def _times(name: str, doc: dict[str, Any]) -> list[float] | None:
+def _times(page: Page) -> list[float] | None:
     """Times of the rows in s; None for what has none, which goes through at once."""
-    column = doc.get("data", {}).get("test_time_second") if name in ("event", "event_page") else None
-    if column is None or (isinstance(column, list) and not column):
+    column = page.column("test_time_second")
+    if not column:
         return None
-    times = np.atleast_1d(np.asarray(column, dtype=float))
+    times = np.asarray(column, dtype=float)
     return np.maximum.accumulate(np.nan_to_num(times, nan=0.0)).tolist()
-
-
-def _cut(doc: dict[str, Any], first: int, end: int) -> dict[str, Any]:
-    """The rows [first, end) of an event page; an event is whole."""
-    if not isinstance(doc.get("seq_num"), list) or (first == 0 and end >= len(doc["seq_num"])):
-        return doc
-    whole = {key: value for key, value in doc.items() if key not in ("data", "timestamps")}
-    rows = {key: value[first:end] if isinstance(value, list) else value for key, value in whole.items()}
-    for part in ("data", "timestamps"):
-        rows[part] = {key: column[first:end] for key, column in doc.get(part, {}).items()}
-    return rows
 
 
 class Playback:
@@ -224,11 +215,12 @@ class _Measured:
 
     def add(self, name: str, doc: dict[str, Any]) -> None:
         """Take in a document."""
-        times = _times(name, doc)
-        if times is not None:
+        page = page_of(name, doc)
+        if page is None:
+            return
+        if times := _times(page):
             self.last_second = max(self.last_second, times[-1])
-        if name in ("event", "event_page"):
-            self._ends += np.atleast_1d(doc["data"].get("end_test_time_second", ())).tolist()
+        self._ends += page.column("end_test_time_second") or ()
 
     @property
     def outline(self) -> Outline:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from labctl.documents import page_of
 from labctl.errors import StoreError
 from labctl.formats import START_FIELD, require_readable
 from labctl.journal.format import NanRestorer
@@ -76,8 +77,8 @@ def follow_documents(run: Any, halt: threading.Event) -> Iterator[Document]:
             begun = True
             if name == "descriptor":
                 names[doc["uid"]] = doc["name"]
-            elif name == "event_page":
-                after[names[doc["descriptor"]]] = max(doc["seq_num"])
+            elif (page := page_of(name, doc)) is not None:
+                after[names[page.descriptor]] = page.highest_seq_num
             yield name, doc
             if name == "stop" or halt.is_set():
                 return

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from labctl.documents import Rows, rows_of
+from labctl.documents import Rows, page_of, rows_of
 from labctl.errors import ConfigurationError
 from labctl.journal.format import Damage
 from labctl.journal.reader import follow, require_readable_run
@@ -135,8 +135,8 @@ class _Side:
             self._stream_of[doc["uid"]] = doc["name"]
             self.descriptors[doc["uid"]] = doc
             self.rows.setdefault(doc["name"], [])
-        elif name in ("event", "event_page"):
-            self._add(self._stream_of.get(doc["descriptor"], "(unknown stream)"), rows_of(name, doc))
+        elif (page := page_of(name, doc)) is not None:
+            self._add(self._stream_of.get(page.descriptor, "(unknown stream)"), rows_of(page))
         elif name in ("start", "stop"):
             self.single[name] = doc
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tiled.client.container import Container
 
+from labctl.documents import holds_rows
 from labctl.journal.format import Damage
 from labctl.journal.reader import Tail
 from labctl.store.rejections import DeadLetters
@@ -116,7 +117,7 @@ class RunShipper:
             raise ValueError("no start document came before it")
         elif name == "descriptor":
             self._descriptor(self._node, doc)
-        elif name in ("event", "event_page"):
+        elif holds_rows(name):
             self._by_descriptor[doc["descriptor"]].add(name, doc)
         elif name == "stop":
             self._stop(self._node, doc)

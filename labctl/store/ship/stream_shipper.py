@@ -14,13 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from labctl.documents import joined, row_count
 from labctl.store.arrow import new_rows, table_of
 from labctl.store.rejections import DeadLetters
 from labctl.store.ship.nodes import RefusedError, StreamTable
 
 APPEND_ROWS = 50_000
 _appending = ThreadPoolExecutor(max_workers=2, thread_name_prefix="append")
-_EVENTS_AT_ONCE = 1_000
+_ROWS_AT_ONCE = 1_000  # so many become a table together
 
 
 class StreamShipper:
@@ -28,7 +29,8 @@ class StreamShipper:
 
     def __init__(self, name: str, table: StreamTable, letters: DeadLetters) -> None:
         self.name, self._table, self._letters = name, table, letters
-        self._events: list[dict[str, Any]] = []
+        self._documents: list[tuple[str, dict[str, Any]]] = []  # events and pages that are no tables yet
+        self._rows = 0  # in them
         self._pages: list[pa.Table] = []
         self._since: float | None = None
         self._seen = 0  # highest seq_num met in the journal
@@ -39,7 +41,7 @@ class StreamShipper:
     @property
     def waiting(self) -> int:
         """Rows gathered and not yet appended."""
-        return len(self._events) + sum(page.num_rows for page in self._pages)
+        return self._rows + sum(page.num_rows for page in self._pages)
 
     @property
     def gathered(self) -> int:
@@ -59,28 +61,23 @@ class StreamShipper:
     def add(self, name: str, doc: dict[str, Any]) -> None:
         """Gather the rows of an event or event page."""
         self._since = self._since if self._since is not None else time.monotonic()
-        if name == "event":
-            self._events.append(doc)
-        if name != "event" or len(self._events) >= _EVENTS_AT_ONCE:
-            self._convert_events()
-        if name == "event_page":
-            self._convert(name, doc)
+        self._documents.append((name, doc))
+        self._rows += row_count(name, doc)
+        if self._rows >= _ROWS_AT_ONCE:
+            self._convert()
 
-    def _convert_events(self) -> None:
-        events, self._events = self._events, []
-        if not events:
+    def _convert(self) -> None:
+        documents, self._documents, self._rows = self._documents, [], 0
+        if not documents:
             return
         try:
-            self._gather(table_of("event_page", _as_page(events), self._table.schema))
+            self._gather(table_of(joined(documents), self._table.schema))
         except (ValueError, KeyError):  # at least one is bad: which?
-            for event in events:
-                self._convert("event", event)
-
-    def _convert(self, name: str, doc: dict[str, Any]) -> None:
-        try:
-            self._gather(table_of(name, doc, self._table.schema))
-        except (ValueError, KeyError) as error:
-            self._letters.add(str(error), name, doc)
+            for name, doc in documents:
+                try:
+                    self._gather(table_of(joined([(name, doc)]), self._table.schema))
+                except (ValueError, KeyError) as error:
+                    self._letters.add(str(error), name, doc)
 
     def _gather(self, table: pa.Table) -> None:
         fresh = new_rows(table, self._seen)
@@ -99,7 +96,7 @@ class StreamShipper:
             UnavailableError: An append has failed, this one or the one before; nothing is lost, call it again
                 later.
         """
-        self._convert_events()
+        self._convert()
         self.settle()
         if self._pages and not self._sure:
             self._drop_stored()
@@ -147,11 +144,3 @@ class StreamShipper:
     def add_configuration(self, descriptor: dict[str, Any]) -> None:
         """Note a later descriptor of this stream."""
         self._table.add_configuration(descriptor)
-
-
-def _as_page(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """The event page of several events."""
-    page: dict[str, Any] = {key: [event[key] for event in events] for key in ("seq_num", "time")}
-    for part in ("data", "timestamps"):
-        page[part] = {key: [event[part][key] for event in events] for key in events[0][part]}
-    return page

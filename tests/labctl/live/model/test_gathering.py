@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labctl.documents import Gather
+from labctl.documents import Gather, Page
 from labctl.live.model.charge import ChargeCounter
 from labctl.live.model.decimation import Thinned
 from labctl.live.model.series import Series
@@ -24,11 +24,9 @@ def test_gathered_rows_are_those_that_came_in_their_order(parts: list[int], seed
     for number, count in enumerate(parts):
         rows = list(zip(rng.normal(size=count).tolist(), [number] * count, strict=True))
         fed += rows
-        if number % 3:
-            gather.add_page({"voltage_volt": [r[0] for r in rows], "step_count": [r[1] for r in rows]}, count)
-        else:
-            for volt, step in rows:
-                gather.add_row({"voltage_volt": volt, "step_count": step})
+        for some in [rows] if number % 3 else [[row] for row in rows]:
+            data = {"voltage_volt": [row[0] for row in some], "step_count": [row[1] for row in some]}
+            gather.add(Page("event_page", {"seq_num": [0] * len(some), "data": data}))
     assert len(gather) == len(fed)
     columns = gather.take()
     assert columns["voltage_volt"].tolist() == [row[0] for row in fed]
@@ -39,8 +37,12 @@ def test_gathered_rows_are_those_that_came_in_their_order(parts: list[int], seed
 
 def test_a_column_that_is_missing_is_nan_or_zero() -> None:
     gather = Gather(("voltage_volt", "current_ampere"), ("status",))
-    gather.add_page({"voltage_volt": [1.0] * 20, "current_ampere": [1.0]}, 20)
-    gather.add_row({"voltage_volt": 2.0})
+    gather.add(
+        Page(
+            "event_page", {"seq_num": [1] * 20, "data": {"voltage_volt": [1.0] * 20, "current_ampere": [1.0]}}
+        )
+    )
+    gather.add(Page("event", {"seq_num": 2, "data": {"voltage_volt": 2.0}}))
     columns = gather.take()
     assert np.isnan(columns["current_ampere"]).all()
     assert columns["status"].tolist() == [0] * 21
