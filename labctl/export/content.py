@@ -14,11 +14,12 @@ from labctl.bdf import SAMPLE_ORDER, TERMS
 from labctl.documents import RunTables, page_of, tables
 from labctl.errors import JournalError
 from labctl.export.environment import EnvironmentReadings
+from labctl.schema import ENVIRONMENT, TEST_TIME, TIMESERIES
 from labctl.store.arrow import new_rows, schema_of, table_of
 
 Document = tuple[str, dict[str, Any]]
 Documents = Callable[[], Iterable[Document]]
-SAMPLES = "timeseries"
+SAMPLES = TIMESERIES.name
 PAGE_ROWS = 25_000
 _ARRIVAL = "ts_voltage_volt"  # wall time at which a sample reached the computer
 
@@ -63,7 +64,7 @@ class RunContent:
     @cached_property
     def environment(self) -> EnvironmentReadings:
         """Temperature and pressure of the run."""
-        return EnvironmentReadings.from_columns(self.tables.stream("environment"))
+        return EnvironmentReadings.from_columns(self.tables.stream(ENVIRONMENT.name))
 
     def rows(self, stream: str) -> list[dict[str, Any]]:
         """The rows of a small stream, one mapping each."""
@@ -107,7 +108,7 @@ class RunContent:
         columns = {name: page[name] for name in self.units(SAMPLES) if name in page.column_names}
         if not self.is_simulated and _ARRIVAL in page.column_names:
             columns["unix_time_second"] = page[_ARRIVAL]
-        time = page["test_time_second"].to_numpy()
+        time = page[TEST_TIME].to_numpy()
         for name in environment.columns:
             columns.setdefault(name, pa.array(environment.at(name, time)))
         known = [name for name in SAMPLE_ORDER if name in columns]

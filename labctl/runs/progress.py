@@ -7,6 +7,16 @@ from math import isfinite
 from typing import Any
 
 from labctl.documents import Page, page_of
+from labctl.schema import (
+    CYCLE_COUNT,
+    END_TEST_TIME,
+    PROTOCOL_STEP,
+    STEP_COUNT,
+    STEP_TYPE,
+    STEPS,
+    TEST_TIME,
+    TIMESERIES,
+)
 from labctl.units import duration_text
 
 _MIN_STEPS_TO_JUDGE = 8  # fewer finished steps say nothing about the rest of the protocol
@@ -71,23 +81,23 @@ class Progress:
             self.exit_status = str(doc.get("exit_status", "success"))
         elif (page := page_of(name, doc)) is not None:
             stream = self._streams.get(page.descriptor)
-            if stream == "timeseries":
+            if stream == TIMESERIES.name:
                 self.take_sample(page.last_row, page.last_time)
-            elif stream == "steps":
+            elif stream == STEPS.name:
                 self.take_steps(page)
 
     def take_sample(self, row: Mapping[str, Any], unix_second: float | None) -> None:
         """Take the newest row of `timeseries` and its wall time, from one who has them at hand."""
-        self._advance(row.get("test_time_second"), unix_second)
-        self.step_count = int(row.get("step_count", self.step_count))
-        self.cycle_count = int(row.get("cycle_count", self.cycle_count))
-        self.step_type = str(row.get("step_type", self.step_type))
+        self._advance(row.get(TEST_TIME), unix_second)
+        self.step_count = int(row.get(STEP_COUNT, self.step_count))
+        self.cycle_count = int(row.get(CYCLE_COUNT, self.cycle_count))
+        self.step_type = str(row.get(STEP_TYPE, self.step_type))
 
     def take_steps(self, page: Page) -> None:
         """Take rows of `steps`."""
         # A step that was interrupted and continued has two rows, but one protocol_step.
-        self._done.update(page.column("protocol_step") or [len(self._done)])
-        end = page.last_row.get("end_test_time_second")
+        self._done.update(page.column(PROTOCOL_STEP) or [len(self._done)])
+        end = page.last_row.get(END_TEST_TIME)
         if isinstance(end, int | float) and isfinite(end):
             self._end_of_last_step_second = max(self._end_of_last_step_second, float(end))
         self._advance(end, page.last_time)

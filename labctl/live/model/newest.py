@@ -14,6 +14,7 @@ import numpy as np
 from labctl.documents import Page, page_of
 from labctl.journal.reader import Tail
 from labctl.live.model.decimation import telling_rows
+from labctl.schema import CURRENT, STEP_TIME, STEP_TYPE, TEST_TIME, VOLTAGE
 
 _LAST_BYTE = 256 * 1024  # so much of a journal is read at first, however long it is
 _MOST_SAMPLES = 512
@@ -75,7 +76,7 @@ class NewestReader:
 
     def _take(self, page: Page) -> None:
         data = page.data
-        if "voltage_volt" in data and "step_time_second" in data:
+        if VOLTAGE in data and STEP_TIME in data:
             self._take_samples(data, page.last_time)
         elif data.get("interruption"):
             self._reading = replace(self._reading, paused=data["interruption"][-1] == "pause")
@@ -85,15 +86,15 @@ class NewestReader:
                     self._reading = replace(self._reading, tripped=kind.startswith("trip"))
 
     def _take_samples(self, data: Mapping[str, Any], when: float | None) -> None:
-        if not data["voltage_volt"]:
+        if not data[VOLTAGE]:
             return
-        self._times += _numbers(data["test_time_second"])
-        self._volts += _numbers(data["voltage_volt"])
+        self._times += _numbers(data[TEST_TIME])
+        self._volts += _numbers(data[VOLTAGE])
         if len(self._volts) > _MOST_SAMPLES:
             kept = telling_rows(np.array(self._volts), _MOST_SAMPLES // 8)
             self._times = [self._times[row] for row in kept]
             self._volts = [self._volts[row] for row in kept]
-        currents = _numbers(data["current_ampere"])
+        currents = _numbers(data[CURRENT])
         before = self._reading.last_data_unix_second
         if when is not None and before is not None:
             self._gaps.append(when - before)
@@ -103,7 +104,7 @@ class NewestReader:
             volts=tuple(self._volts),
             current_ampere=currents[-1],
             peak_ampere=max([self._reading.peak_ampere, *(abs(one) for one in currents if isfinite(one))]),
-            step_type=str(data["step_type"][-1]) if data.get("step_type") else "",
+            step_type=str(data[STEP_TYPE][-1]) if data.get(STEP_TYPE) else "",
             last_data_unix_second=when,
             longest_gap_second=max(self._gaps, default=0.0),
         )

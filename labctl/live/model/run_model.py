@@ -20,6 +20,27 @@ from labctl.live.model.series import MAX_ROWS, Series
 from labctl.live.model.worker import Worker
 from labctl.printable import printable
 from labctl.runs.progress import Progress
+from labctl.schema import (
+    ALARMS,
+    APPLIED_PRESSURE,
+    CURRENT,
+    CYCLE_COUNT,
+    ENVIRONMENT,
+    IMPEDANCE,
+    PRESSURE_SETPOINT,
+    SPECTRUM_COUNT,
+    STATUS,
+    STEP_COUNT,
+    STEP_TIME,
+    STEP_TYPE,
+    STEPS,
+    SURFACE_PRESSURE,
+    TEMPERATURE,
+    TEMPERATURE_SETPOINT,
+    TEST_TIME,
+    TIMESERIES,
+    VOLTAGE,
+)
 
 
 class RunIdentity:
@@ -77,17 +98,17 @@ def _name(record: Any, key: str) -> str:
     return printable(record or "")
 
 
-CURVES = ("voltage_volt", "current_ampere")
-ENVIRONMENT = (
-    "temperature_t1_celsius",
-    "temperature_setpoint_celsius",
-    "surface_pressure_pa",
-    "applied_pressure_pa",
-    "pressure_setpoint_pa",
+CURVES = (VOLTAGE, CURRENT)
+_ENVIRONMENT_COLUMNS = (
+    TEMPERATURE,
+    TEMPERATURE_SETPOINT,
+    SURFACE_PRESSURE,
+    APPLIED_PRESSURE,
+    PRESSURE_SETPOINT,
 )
-_FLOATS = ("test_time_second", "voltage_volt", "current_ampere")
-_COUNTS = ("step_count", "cycle_count")
-_OF_PULSES = (("step_time_second",), ("status",))  # floats and counts that only fits of pulses need
+_FLOATS = (TEST_TIME, VOLTAGE, CURRENT)
+_COUNTS = (STEP_COUNT, CYCLE_COUNT)
+_OF_PULSES = ((STEP_TIME,), (STATUS,))  # floats and counts that only fits of pulses need
 _MOST_GATHERED = 20_000
 _MOST_STEPS = 32
 _GAPS_REMEMBERED = 32
@@ -125,7 +146,7 @@ class RunModel(RunIdentity):
         self.stop: dict[str, Any] | None = None
         self.contents = Contents()
         self._timeseries = Series(CURVES, max_rows)
-        self.environment = Series(ENVIRONMENT, max_rows // 8)
+        self.environment = Series(_ENVIRONMENT_COLUMNS, max_rows // 8)
         self.spectra = spectra.Spectra()
         self.last: dict[str, Mapping[str, Any]] = {}
         self.alarms = 0
@@ -176,22 +197,22 @@ class RunModel(RunIdentity):
         if not row:
             return
         self.last[stream] = row
-        if stream == "timeseries":
+        if stream == TIMESERIES.name:
             self._take_samples(page, row)
-        elif stream == "impedance":
+        elif stream == IMPEDANCE.name:
             self._arrived(page.last_time)
-            if row.get("spectrum_count") != self._newest_spectrum:
-                self._newest_spectrum = row.get("spectrum_count")
+            if row.get(SPECTRUM_COUNT) != self._newest_spectrum:
+                self._newest_spectrum = row.get(SPECTRUM_COUNT)
                 self.settle()  # it began at the charge that the samples so far come to
             self._points.add(page)
-        elif stream == "environment":
+        elif stream == ENVIRONMENT.name:
             self._take_environment(page.data, row)
-        elif stream == "steps":
+        elif stream == STEPS.name:
             self.progress.take_steps(page)
             self._finished_steps.extend(page.rows)
             if len(self._finished_steps) > _MOST_STEPS:
                 self.settle()
-        elif stream == "alarms":
+        elif stream == ALARMS.name:
             self._take_alarms(page)
         elif stream == "interruptions":
             self.paused = row.get("interruption") == "pause"
@@ -214,15 +235,15 @@ class RunModel(RunIdentity):
 
     def _remember_steps(self, page: Page, row: Mapping[str, Any]) -> None:
         """Keep the types of the steps that the rows belong to; most pages lie within one step."""
-        counts, newest = page.column("step_count"), row.get("step_count", 0)
+        counts, newest = page.column(STEP_COUNT), row.get(STEP_COUNT, 0)
         if counts is None:
-            self._step_types[int(newest)] = str(row.get("step_type", ""))
+            self._step_types[int(newest)] = str(row.get(STEP_TYPE, ""))
         elif not (counts[0] in self._step_types and newest in self._step_types):
-            self._step_types.update(zip(counts, page.column("step_type") or (), strict=False))
+            self._step_types.update(zip(counts, page.column(STEP_TYPE) or (), strict=False))
 
     def _take_environment(self, data: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-        self.environment.add(data.get("test_time_second", []), data)
-        second, celsius = row.get("test_time_second", nan), row.get(ENVIRONMENT[0], nan)
+        self.environment.add(data.get(TEST_TIME, []), data)
+        second, celsius = row.get(TEST_TIME, nan), row.get(_ENVIRONMENT_COLUMNS[0], nan)
         self.pulses.take_temperature(float(second), float(celsius))
 
     def _take_alarms(self, page: Page) -> None:
@@ -246,7 +267,7 @@ class RunModel(RunIdentity):
         if len(self._points):
             self.spectra.take(self._points.take(), self._charge.net_ah)
         columns = _in_order(self._samples.take(), self._latest_row[0]) if len(self._samples) else {}
-        if columns and len(columns["test_time_second"]):
+        if columns and len(columns[TEST_TIME]):
             self._spread(columns)
         steps, self._finished_steps = self._finished_steps, []
         for step in steps:
@@ -258,26 +279,26 @@ class RunModel(RunIdentity):
 
     def _spread(self, columns: Columns) -> None:
         """Give new rows to everything that is made of them."""
-        time, types, before = columns["test_time_second"], self._step_types, self._charge.net_ah
+        time, types, before = columns[TEST_TIME], self._step_types, self._charge.net_ah
         for instant in _breaks(columns, self._latest_row):
             self._timeseries.break_after(instant)
-        self._latest_row = float(time[-1]), int(columns["step_count"][-1])
-        net = self._charge.take(time, columns["current_ampere"], columns["step_count"], types)
+        self._latest_row = float(time[-1]), int(columns[STEP_COUNT][-1])
+        net = self._charge.take(time, columns[CURRENT], columns[STEP_COUNT], types)
         self._timeseries.add(
             time,
             {
-                "voltage_volt": columns["voltage_volt"],
-                "current_ampere": columns["current_ampere"],
+                VOLTAGE: columns[VOLTAGE],
+                CURRENT: columns[CURRENT],
             },
         )
-        self.course.add((net, columns["voltage_volt"], columns["current_ampere"]))
+        self.course.add((net, columns[VOLTAGE], columns[CURRENT]))
         self.half_cycles.take(columns, net, before, types)
         self.cycles.take_samples(
             time,
-            columns["voltage_volt"],
-            columns["current_ampere"],
-            columns["cycle_count"],
-            columns["step_count"],
+            columns[VOLTAGE],
+            columns[CURRENT],
+            columns[CYCLE_COUNT],
+            columns[STEP_COUNT],
             types,
         )
         self.pulses.take_samples(columns)
@@ -307,20 +328,18 @@ class RunModel(RunIdentity):
 
 def _in_order(columns: Columns, latest_second: float) -> Columns:
     """Rows with a time, which never goes back."""
-    time = columns["test_time_second"]
+    time = columns[TEST_TIME]
     known = np.isfinite(time)
     if not known.all():
         columns = {name: column[known] for name, column in columns.items()}
-        time = columns["test_time_second"]
-    columns["test_time_second"] = (
-        np.maximum(np.maximum.accumulate(time), latest_second) if len(time) else time
-    )
+        time = columns[TEST_TIME]
+    columns[TEST_TIME] = np.maximum(np.maximum.accumulate(time), latest_second) if len(time) else time
     return columns
 
 
 def _breaks(columns: Columns, before: tuple[float, int]) -> list[float]:
     """Times of rows after which nothing was sampled for long: a spectrum was measured, or the run paused."""
-    time = np.append(before[0], columns["test_time_second"])
-    step = np.append(before[1], columns["step_count"])
+    time = np.append(before[0], columns[TEST_TIME])
+    step = np.append(before[1], columns[STEP_COUNT])
     left_out = (np.diff(step) > 1) | (np.diff(time) > _LONG_SILENCE_SECOND)
     return time[:-1][left_out & (np.diff(step) != 0) & np.isfinite(time[:-1])].tolist()

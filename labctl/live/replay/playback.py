@@ -15,6 +15,7 @@ import numpy as np
 
 from labctl.documents import Page, page_of
 from labctl.live.model.feed import Document, Feed
+from labctl.schema import END_TEST_TIME, TEST_TIME
 
 _TICK_SECOND = 0.05  # rows that are due within one tick of wall time are let go together
 _POLL_SECOND = 0.05  # how late a waiting reader notices that nobody listens any more
@@ -138,7 +139,7 @@ def paced(documents: Iterable[Document], clock: ReplayClock, halt: threading.Eve
 
 def _times(page: Page) -> list[float] | None:
     """Times of the rows in s; None for what has none, which goes through at once."""
-    column = page.column("test_time_second")
+    column = page.column(TEST_TIME)
     if not column:
         return None
     times = np.asarray(column, dtype=float)
@@ -220,7 +221,7 @@ class _Measured:
             return
         if times := _times(page):
             self.last_second = max(self.last_second, times[-1])
-        self._ends += page.column("end_test_time_second") or ()
+        self._ends += page.column(END_TEST_TIME) or ()
 
     @property
     def outline(self) -> Outline:
