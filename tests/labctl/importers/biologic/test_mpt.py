@@ -81,7 +81,7 @@ def test_several_techniques_in_one_file_keep_their_order() -> None:
 def test_rows_given_twice_are_left_out_and_a_late_one_stays_told_with_their_lines() -> None:
     rows = read_mpt(FILES / "gcpl_backward.mpt")
     imported = streams_of(rows)
-    assert any("given before, word for word: line 48" in notice for notice in rows.notices)
+    assert any("identical to earlier rows: line 48" in notice for notice in rows.notices)
     assert any("put between theirs: line 54" in notice for notice in rows.notices)
     samples = imported.streams["timeseries"]
     assert (np.diff(samples["test_time_second"]) > 0).all()
@@ -98,7 +98,7 @@ def test_a_clock_that_begins_again_begins_a_step_and_moves_no_charge() -> None:
     assert list(steps["step_type"]) == ["rest", "cc_charge", "cc_discharge"]
     assert steps["step_charging_capacity_ah"].sum() == pytest.approx(84e-6 * 600 / 3600)
     assert steps["step_discharging_capacity_ah"].sum() == pytest.approx(84e-6 * 380 / 3600)
-    assert any("line 70" in notice and "not known" in notice for notice in rows.notices)
+    assert any("line 70" in notice and "elapsed time is unknown" in notice for notice in rows.notices)
 
 
 @pytest.mark.parametrize(
