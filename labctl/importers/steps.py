@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.charge import COULOMB_PER_AH, moved_coulomb
 from labctl.importers.rows import FileRows, Floats, Integers, lines_text
 
 REST_SHARE = 1e-3  # |current| below this share of the largest one is none
@@ -19,7 +20,6 @@ CONSTANT_VOLTAGE_SPREAD_VOLT = 2e-3
 SAME_LENGTH_SHARE = 0.01
 FAR = 10.0  # times the cadence: how far rows may lie apart for a charge to be counted between them
 FEW_ROWS = 6
-_SECOND_PER_HOUR = 3600.0
 
 
 def number_steps(rows: FileRows, stretch: Integers) -> Integers:
@@ -141,8 +141,8 @@ def step_rows(
         "start_test_time_second": starts,
         "end_test_time_second": ends,
         "end_reason": np.array(_end_reasons(kinds, ends - starts, follows), dtype=object),
-        "step_charging_capacity_ah": np.array([charge for charge, _ in charges]) / _SECOND_PER_HOUR,
-        "step_discharging_capacity_ah": np.array([charge for _, charge in charges]) / _SECOND_PER_HOUR,
+        "step_charging_capacity_ah": np.array([charge for charge, _ in charges]) / COULOMB_PER_AH,
+        "step_discharging_capacity_ah": np.array([charge for _, charge in charges]) / COULOMB_PER_AH,
         "end_voltage_volt": np.array([_last(rows.columns["voltage_volt"][b:e]) for b, e in spans]),
         "end_current_ampere": np.array([_last(rows.columns["current_ampere"][b:e]) for b, e in spans]),
     }
@@ -204,7 +204,7 @@ def _charge_coulomb(
     if not time.size:
         return np.nan, np.nan
     time, current = np.concatenate(([start], time)), np.concatenate((current[:1], current))
-    parts = 0.5 * (current[1:] + current[:-1]) * np.diff(time) * known
+    parts = moved_coulomb(np.diff(time), current) * known
     return float(parts[parts > 0].sum()), abs(float(parts[parts < 0].sum()))
 
 

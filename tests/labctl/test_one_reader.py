@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ from labctl.live.model.run_model import RunModel
 from labctl.live.replay.playback import ReplayClock, paced, read_outline
 from labctl.runs.progress import Progress
 from labctl.runs.recovery import recover_run
-from labctl.store.arrow import schema_of, table_of
+from labctl.store.arrow import null_for_nan, schema_of, table_of
 from labctl.store.client.verify import _Side
 
 Document = tuple[str, dict[str, Any]]
@@ -294,6 +295,19 @@ def test_a_page_that_is_cut_is_a_page_of_its_rows() -> None:
     assert Page(name, cut).highest_seq_num == 3
     assert Page(name, cut).last_time == 103.0
     assert len(whole[1]["seq_num"]) == 5
+
+
+def test_null_stands_for_nan_in_numbers_of_any_kind_of_column() -> None:
+    """Float columns as arrays and as Arrow, whole or in chunks; types stay, and all else is left alone."""
+    for kind in (np.float64, np.float32):
+        values = np.array([1.5, nan, np.inf], dtype=kind)
+        for column in (values, pa.array(values), pa.chunked_array([values[:1], values[1:]])):
+            found = null_for_nan(column)
+            assert (found.to_pylist(), found.type) == ([1.5, None, np.inf], pa.array(values).type)
+    assert null_for_nan(pa.array([1.5, None, nan])).to_pylist() == [1.5, None, None]
+    words, counts = pa.array(["a", None]), np.array([1, 2])
+    assert null_for_nan(words) is words
+    assert null_for_nan(counts).to_pylist() == [1, 2]
 
 
 def names_of_kinds(tree: ast.AST) -> Iterator[int]:
