@@ -21,6 +21,7 @@ from devices.core.program import ProgramRecord, Trouble
 from devices.core.step_time import time_end_reason
 from devices.core.techniques import AnyTechnique, ConstantVoltage, OpenCircuit, Sampling
 from devices.keithley.compiler import CompiledProgram, Condition, TriggerLoop
+from labctl.charge import moved_coulomb
 
 Array = NDArray[np.float64]
 ELEMENTS = "READ, SOUR, REL, STAT, SOURSTAT"
@@ -209,7 +210,7 @@ class ChargeWatch:
         times, values = second[good], current[good]
         before = self._last or (0.0, float(values[0]))
         times, values = np.concatenate([[before[0]], times]), np.concatenate([[before[1]], values])
-        charge = self._coulomb + np.cumsum(0.5 * (values[1:] + values[:-1]) * np.diff(times))
+        charge = self._coulomb + np.cumsum(moved_coulomb(np.diff(times), values))
         self._coulomb, self._last = float(charge[-1]), (float(times[-1]), float(values[-1]))
         reached = np.abs(charge) >= self._limit_coulomb
         return int(good[reached.argmax()]) if reached.any() else None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from labctl.bdf import SAMPLE_ORDER, TERMS
@@ -15,7 +14,7 @@ from labctl.documents import RunTables, page_of, tables
 from labctl.errors import JournalError
 from labctl.export.environment import EnvironmentReadings
 from labctl.schema import ENVIRONMENT, TEST_TIME, TIMESERIES
-from labctl.store.arrow import new_rows, schema_of, table_of
+from labctl.store.arrow import new_rows, null_for_nan, schema_of, table_of
 
 Document = tuple[str, dict[str, Any]]
 Documents = Callable[[], Iterable[Document]]
@@ -113,7 +112,7 @@ class RunContent:
             columns.setdefault(name, pa.array(environment.at(name, time)))
         known = [name for name in SAMPLE_ORDER if name in columns]
         names = [*known, *(name for name in columns if name not in TERMS)]
-        return pa.table({name: _without_nan(columns[name]) for name in names})
+        return pa.table({name: null_for_nan(columns[name]) for name in names})
 
 
 def read_content(documents: Documents) -> RunContent:
@@ -158,10 +157,3 @@ def _pages(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
             waiting, rows = [joined.slice(PAGE_ROWS)], rows - PAGE_ROWS
     if rows:
         yield pa.concat_tables(waiting)
-
-
-def _without_nan(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    if not pa.types.is_floating(column.type):
-        return column
-    values = column.to_numpy()
-    return pa.array(values, mask=np.isnan(values))

@@ -15,6 +15,7 @@ import pyarrow.parquet as parquet
 
 from labctl.bdf import TERMS
 from labctl.export.content import RunContent
+from labctl.store.arrow import null_for_nan
 
 
 class TableFile(Protocol):
@@ -95,9 +96,7 @@ def stream_table(content: RunContent, stream: str) -> pa.Table:
 
 def arrow_column(values: np.ndarray) -> pa.Array:
     """A column as Arrow; NaN becomes null."""
-    if np.issubdtype(values.dtype, np.floating):
-        return pa.array(values, mask=np.isnan(values))
-    return pa.array(values.tolist(), pa.string()) if values.dtype.kind == "T" else pa.array(values)
+    return pa.array(values.tolist(), pa.string()) if values.dtype.kind == "T" else null_for_nan(values)
 
 
 def small_streams(content: RunContent) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labctl.charge import COULOMB_PER_AH, moved_coulomb
 from labctl.importers.rows import FileRows, Floats, Integers, lines_text
 from labctl.schema import (
     CURRENT,
@@ -34,7 +35,6 @@ CONSTANT_VOLTAGE_SPREAD_VOLT = 2e-3
 SAME_LENGTH_SHARE = 0.01
 FAR = 10.0  # times the cadence: how far rows may lie apart for a charge to be counted between them
 FEW_ROWS = 6
-_SECOND_PER_HOUR = 3600.0
 
 
 def number_steps(rows: FileRows, stretch: Integers) -> Integers:
@@ -156,8 +156,8 @@ def step_rows(
         START_TEST_TIME: starts,
         END_TEST_TIME: ends,
         END_REASON: np.array(_end_reasons(kinds, ends - starts, follows), dtype=object),
-        STEP_CHARGING_CAPACITY: np.array([charge for charge, _ in charges]) / _SECOND_PER_HOUR,
-        STEP_DISCHARGING_CAPACITY: np.array([charge for _, charge in charges]) / _SECOND_PER_HOUR,
+        STEP_CHARGING_CAPACITY: np.array([charge for charge, _ in charges]) / COULOMB_PER_AH,
+        STEP_DISCHARGING_CAPACITY: np.array([charge for _, charge in charges]) / COULOMB_PER_AH,
         END_VOLTAGE: np.array([_last(rows.columns[VOLTAGE][b:e]) for b, e in spans]),
         END_CURRENT: np.array([_last(rows.columns[CURRENT][b:e]) for b, e in spans]),
     }
@@ -219,7 +219,7 @@ def _charge_coulomb(
     if not time.size:
         return np.nan, np.nan
     time, current = np.concatenate(([start], time)), np.concatenate((current[:1], current))
-    parts = 0.5 * (current[1:] + current[:-1]) * np.diff(time) * known
+    parts = moved_coulomb(np.diff(time), current) * known
     return float(parts[parts > 0].sum()), abs(float(parts[parts < 0].sum()))
 
 

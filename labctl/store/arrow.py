@@ -98,6 +98,17 @@ def _values(column: str, page: Page, data: Mapping[str, Any], stamps: Mapping[st
     return part[key]
 
 
+def null_for_nan(values: np.ndarray | pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A column as Arrow, with null in place of NaN; what has no NaN stays as it is."""
+    if isinstance(values, np.ndarray):
+        return pa.array(values, from_pandas=values.dtype.kind == "f")
+    return null_for_nan(values.to_numpy(zero_copy_only=False)) if _is_floating(values) else values
+
+
+def _is_floating(column: pa.Array | pa.ChunkedArray) -> bool:
+    return pa.types.is_floating(column.type)
+
+
 def new_rows(table: pa.Table, after: int) -> np.ndarray:
     """Mask of the rows whose seq_num exceeds `after` and those of all rows before them."""
     numbers = table["seq_num"].to_numpy()

@@ -115,6 +115,8 @@ ELSEWHERE = [
     ("plans/protocol/unicycler/reader.py", "voltage_volt", "a field of a technique"),
     ("plans/protocol/unicycler/writer.py", "cycle_count", "a field of aurora-unicycler's form"),
 ]
+
+
 def names_in(source: str) -> Iterator[tuple[int, str]]:
     """Line and text of every name of a column or stream that is typed as text; docstrings do not count."""
     tree = ast.parse(source)

@@ -11,12 +11,13 @@ Every result states its form.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import exp, inf, isfinite, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from labctl.analysis.result_text import without_nan
 from labctl.errors import ConfigurationError
 
 Form = Literal["sigma_t", "plain"]
@@ -75,7 +76,8 @@ class ArrheniusFit:
             "activation_energy_ev": self.activation_energy_ev,
             "flags": list(self.flags),
         }
-        return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in plain.items()}
+        cleaned: dict[str, Any] = without_nan(plain)
+        return cleaned
 
 
 def fit_arrhenius(

@@ -7,13 +7,14 @@ Interfaces between solids touch in spots whose area grows with pressure: n is ab
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
+from labctl.analysis.result_text import without_nan
 from labctl.errors import ConfigurationError
 
 REFERENCE_PRESSURE_PA = 50e6
@@ -65,7 +66,8 @@ class PressureLaw:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; infinity becomes None."""
         plain = asdict(self) | {"reference_pressure_pa": REFERENCE_PRESSURE_PA, "flags": list(self.flags)}
-        return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in plain.items()}
+        cleaned: dict[str, Any] = without_nan(plain)
+        return cleaned
 
 
 def fit_pressure_law(

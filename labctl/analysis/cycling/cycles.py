@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import RenderableType
 
-from labctl.analysis.result_text import number, results
+from labctl.analysis.result_text import number, results, without_nan
+from labctl.charge import COULOMB_PER_AH, moved_coulomb
 from labctl.documents import RunTables
 from labctl.records.cell import Cell
 from labctl.schema import (
@@ -114,12 +115,9 @@ class CyclingAnalysis:
             for cycle in self.cycles
         ]
         plain = {"run_uid": self.run_uid, "cell_id": self.cell_id, "mass_basis": self.mass_basis}
-        plain |= {"active_mass_kg": _none_if_nan(self.active_mass_kg)}
-        return plain | {"cycles": [{k: _none_if_nan(v) for k, v in cycle.items()} for cycle in cycles]}
-
-
-def _none_if_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and not isfinite(value) else value
+        plain |= {"active_mass_kg": self.active_mass_kg}
+        cleaned: dict[str, Any] = without_nan(plain | {"cycles": cycles})
+        return cleaned
 
 
 _MOST_ROWS = 40  # of a long test the first and last ones are shown
@@ -297,7 +295,7 @@ class CycleAccumulator:
     ) -> None:
         """Trapezoids between rows of the same step, summed by step."""
         second = np.where(np.diff(step) == 0, np.maximum(np.diff(time), 0.0), 0.0)
-        charge = (ampere[1:] + ampere[:-1]) / 2 * second / 3600
+        charge = moved_coulomb(second, ampere) / COULOMB_PER_AH
         energy = charge * (volt[1:] + volt[:-1]) / 2
         bounds = [0, *(np.flatnonzero(np.diff(step[1:])) + 1), len(charge)] if len(charge) else []
         for first, last in pairwise(bounds):

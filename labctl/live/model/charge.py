@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labctl.analysis.cycling.cycles import STEP_DIRECTION
+from labctl.charge import COULOMB_PER_AH, moved_coulomb
 from labctl.live.model.decimation import Thinned
 from labctl.live.model.pyramid import Floats
 from labctl.schema import CURRENT, CYCLE_COUNT, STEP_COUNT, TEST_TIME, VOLTAGE
@@ -51,7 +52,7 @@ class ChargeCounter:
         before = self._previous or (time[0], current[0], step[0])
         self._previous = float(time[-1]), float(current[-1]), int(step[-1])
         times, currents = np.append(before[0], time), np.append(before[1], current)
-        moved = np.diff(times) * (currents[1:] + currents[:-1]) / 7200
+        moved = moved_coulomb(np.diff(times), currents) / COULOMB_PER_AH
         moved[np.append(before[2], step[:-1]) != step] = 0.0
         for number, part in parts_of_one(step):
             if types.get(number) not in STEP_DIRECTION:

@@ -24,6 +24,7 @@ from tiled.adapters.sql import SQLAdapter
 from tiled.serialization.table import serialize_arrow, serialize_csv
 from tiled.utils import SerializationError, parse_mimetype
 
+from labctl.store.arrow import null_for_nan
 from labctl.store.server.databases import has_unique_index, index_table
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class LazyTable:
             sink, self._table.schema_of(self._fields), write_options=options
         ) as writer:
             for page in self._table.pages(PAGE_ROWS, self._fields):
-                writer.write_table(_null_for_nan(page))
+                columns = [null_for_nan(column) for column in page.columns]
+                writer.write_table(pa.Table.from_arrays(columns, schema=page.schema))
                 yield sink.take()
         yield sink.take()
 
@@ -122,14 +124,6 @@ def csv(mimetype: str, table: Any, metadata: Any) -> Any:
     if isinstance(table, LazyTable):
         return table.csv(header=parse_mimetype(mimetype)[1].get("header", "present") != "absent")
     return serialize_csv(mimetype, table, metadata)
-
-
-def _null_for_nan(page: pa.Table) -> pa.Table:
-    for number, field in enumerate(page.schema):
-        if pa.types.is_floating(field.type):
-            column = pa.array(page[number].to_numpy(), type=field.type, from_pandas=True)
-            page = page.set_column(number, field, column)
-    return page
 
 
 class _Pieces(io.RawIOBase):
