@@ -22,7 +22,7 @@ from labctl.documents import Gather, Page, columns_of, joined, page_of, row_coun
 from labctl.export.content import read_content
 from labctl.journal.format import encode
 from labctl.journal.reader import count_points, follow, last_step
-from labctl.live.model.newest import Pulse
+from labctl.live.model.newest import NewestReader
 from labctl.live.model.run_model import RunModel
 from labctl.live.replay.playback import ReplayClock, paced, read_outline
 from labctl.runs.progress import Progress
@@ -220,7 +220,7 @@ class Doors:
             directory = Path(place)
             lines = b"".join(encode(name, doc) for name, doc in documents if name != "datum")
             (directory / "journal-0000.jsonl").write_bytes(lines)
-            reading = Pulse(directory).read()
+            reading = NewestReader(directory).read()
             newest = (
                 reading.times_second,
                 reading.volts,
