@@ -55,7 +55,9 @@ class Page:
         Raises:
             ValueError: They are not of one length; the message says of which.
         """
-        lengths = {1} if self._is_single else {len(column) for column in self._doc["data"].values()}
+        if self._is_single:
+            return 1
+        lengths = {len(column) for column in self._doc["data"].values()}
         if len(lengths) > 1:
             raise ValueError(f"columns of one page have lengths {sorted(lengths)}")
         return max(lengths, default=0)
@@ -144,11 +146,12 @@ class Page:
             KeyError: The rows lack a column, and nothing stands in for it.
         """
         data = self._doc["data"]
-        for name, column in columns.items():
-            if self._is_single:
+        if self._is_single:
+            for name, column in columns.items():
                 column.append(data[name] if blanks is None else data.get(name, blanks[name]))
-            else:
-                column.extend(data[name] if blanks is None else self._filled(name, blanks[name]))
+            return
+        for name, column in columns.items():
+            column.extend(data[name] if blanks is None else self._filled(name, blanks[name]))
 
     def _filled(self, name: str, blank: Any) -> Sequence[Any]:
         column, count = self._doc["data"].get(name), len(self)
